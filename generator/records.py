@@ -1,0 +1,186 @@
+"""The plain records that rooms hand to each other and that the store keeps as JSON.
+
+Frozen pydantic models: `model_dump_json()` writes one, `model_validate_json()` reads it back. No JAX, no matplotlib.
+Lists with an entry per unit are in unit order. `None` stands for a number that does not exist (NaN, infinity).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Picture(Record):
+    """One picture file of an artifact. file: its name there (pages turn it into a hashed URL)."""
+
+    file: str
+    width_px: int
+    height_px: int
+
+
+class Sheet(Picture):
+    """A sprite: tiles of units `first ... first + count - 1`, row by row, without gaps.
+
+    At most 256 tiles and 2,048 px a side. A tile is `tile_px = (height, width)`.
+    """
+
+    tile_px: tuple[int, int]
+    columns: int
+    rows: int
+    first: int
+    count: int
+
+
+class Preprocessing(Record):
+    """How a probe's pixels become a network's input, in this order.
+
+    1. channels: `rgb`, `bgr` or `grey` (grey: ITU-R 601 luma, one channel).
+    2. resize: `crop` resizes the shorter side to `size_px / crop_fraction` and cuts the centre; `squash` resizes to
+       `size_px` ignoring the aspect ratio; `pad` fits the longer side and pads with `mean`.
+    3. pixels in 0-255 are scaled linearly to `range`; then `(x - mean) / std` per channel (one number serves all).
+    """
+
+    size_px: tuple[int, int]
+    channels: Literal["rgb", "bgr", "grey"] = "rgb"
+    resize: Literal["crop", "squash", "pad"] = "crop"
+    crop_fraction: float = 1.0
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    range: tuple[float, float] = (0.0, 1.0)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+class ProbeInfo(Record):
+    """What is known of a probe besides its pixels. name: unique in the gallery, `cat`; set: the probe set's name."""
+
+    name: str
+    title: str
+    set: str
+    provenance: str
+    licence: str
+    label: str | None = None
+    width_px: int
+    height_px: int
+    source_channels: int = 3
+
+
+class ProbePictures(Record):
+    """A prepared probe. shown: the exact crop the network sees, before range, mean and std. thumbnail: at most 96 px."""
+
+    probe: ProbeInfo
+    preprocessing: Preprocessing
+    shown: Picture
+    thumbnail: Picture
+
+
+class Prediction(Record):
+    index: int
+    label: str
+    score: float
+
+
+class Predictions(Record):
+    """Best classes first, at most 5. scores: `probability` (softmax, or already one) or `output` (raw)."""
+
+    scores: Literal["probability", "output"]
+    top: tuple[Prediction, ...]
+
+
+class UnitStatistics(Record):
+    """One entry per unit, over the positions of one probe's map. state: how to read the tile."""
+
+    minimum: list[float | None]
+    maximum: list[float | None]
+    mean: list[float | None]
+    zero_fraction: list[float]
+    state: list[Literal["ok", "constant", "zero", "nan", "infinite"]]
+
+
+class FeatureMaps(Record):
+    """Every channel of one layer on one probe.
+
+    signed: whether negative values occur; then zero is the middle of the scale (bounds are -m, m), otherwise its lower
+    end (0, m). tile_bounds: per unit, of `tile_sheets`. shared_bounds: of all of `shared_sheets`.
+    strongest: units by falling maximum, at most 12. strip: those units' tiles in that order (first = 0), per-tile scale.
+    """
+
+    layer: str
+    probe: str
+    value: Literal["activation", "pre_activation"]
+    map_size: tuple[int, int]
+    num_units: int
+    signed: bool
+    tile_sheets: list[Sheet]
+    shared_sheets: list[Sheet]
+    tile_bounds: list[tuple[float, float]]
+    shared_bounds: tuple[float, float]
+    statistics: UnitStatistics
+    strongest: list[int]
+    strip: Sheet
+
+
+class StrongInput(Record):
+    """An input channel of one filter. weight: L2 norm of the k x k slice, signed for 1 x 1 kernels."""
+
+    layer: str
+    channel: int
+    weight: float
+
+
+class Filters(Record):
+    """The kernels of one layer.
+
+    look: colour (first layer, RGB), grey (first layer, one channel), depthwise (one k x k slice a filter), spatial
+    (k x k with many inputs), matrix (1 x 1 and dense).
+    sheets: a tile for every filter: the RGB or grey kernel, the depthwise kernel, or for `spatial` all its input slices
+    as a near-square grid; empty for `matrix`. matrix: the weight matrix, a row a filter, a column an input; else None.
+    bounds: of all tiles alike, symmetric about zero. strongest: per filter, strongest inputs first.
+    strongest_sheets: for `spatial`, the slices of `strongest`, `num_strongest` tiles a filter in unit order; else empty.
+    norms: L2 norm of each kernel. scale: the folded normalisation's factor; bias: effective offset before the activation.
+    chart: norms and biases drawn.
+    """
+
+    layer: str
+    look: Literal["colour", "grey", "depthwise", "spatial", "matrix"]
+    kernel_shape: tuple[int, ...]
+    num_units: int
+    bounds: tuple[float, float]
+    sheets: list[Sheet]
+    matrix: Picture | None
+    num_strongest: int
+    strongest: list[list[StrongInput]]
+    strongest_sheets: list[Sheet]
+    norms: list[float | None]
+    scale: list[float | None]
+    bias: list[float | None]
+    chart: Picture
+
+
+class WeightsInfo(Record):
+    """Where the weights came from. digest: sha256 of the file, hexadecimal."""
+
+    file: str
+    format: str
+    digest: str
+    num_bytes: int
+    licence: str = ""
+    provenance: str = ""
+
+
+class ModelInfo(Record):
+    """What a page says of a model apart from its graph. facts: further lines, such as test accuracy, in order."""
+
+    name: str
+    title: str
+    description: str
+    source: str
+    weights: WeightsInfo | None
+    preprocessing: Preprocessing
+    num_params: int
+    num_classes: int | None
+    facts: list[tuple[str, str]] = []
