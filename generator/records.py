@@ -184,3 +184,18 @@ class ModelInfo(Record):
     num_params: int
     num_classes: int | None
     facts: list[tuple[str, str]] = []
+
+
+class ColorTable(Record):
+    """A colormap for grey sheets, as the tables of an SVG `feComponentTransfer` with `type="table"`.
+
+    red, green, blue: sRGB values in 0-1 at equally spaced greys from 0 to 255, linear in between (so the filter needs
+    `color-interpolation-filters="sRGB"`). signed: diverging, for maps whose zero is the middle of the scale.
+    """
+
+    name: str
+    title: str
+    signed: bool
+    red: tuple[float, ...]
+    green: tuple[float, ...]
+    blue: tuple[float, ...]
