@@ -1,0 +1,174 @@
+"""A pickle interpreter that can only build plain data.
+
+Python's own unpickler is a small program runner: a pickle names functions and has them called. This one walks the same
+instructions (split by the standard library's `pickletools`) with a stack of its own. The only things it can call are the
+functions that its caller hands in, so there is no code in a file that could run. Instructions that plain checkpoints do
+not need are refused.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from types import NoneType
+from typing import Any
+
+
+class DamagedPickle(ValueError):
+    """The bytes are not a complete, well-formed pickle of plain data."""
+
+
+class ForeignGlobal(ValueError):
+    """The pickle refers to a class or function that is not on the list. name: `module.name`."""
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function that a pickle may call."""
+
+    call: Callable[..., Any]
+
+
+#: Instructions that push their own argument.
+_CONSTANTS = frozenset(
+    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE"
+    " SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8".split()
+)
+_FIXED = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_MARK = object()
+
+
+@dataclass
+class _Machine:
+    allowed: Mapping[str, Any]
+    persistent: Callable[[Any], Any]
+    stack: list[Any] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
+
+    def to_mark(self) -> list[Any]:
+        """Takes everything above the topmost mark, and the mark, off the stack."""
+        for index in range(len(self.stack) - 1, -1, -1):
+            if self.stack[index] is _MARK:
+                items = self.stack[index + 1 :]
+                del self.stack[index:]
+                return items
+        raise DamagedPickle("an instruction refers to a mark that does not exist")
+
+    def find_global(self, name: str) -> Any:
+        if name not in self.allowed:
+            raise ForeignGlobal(name)
+        return self.allowed[name]
+
+    def fill(self, items: list[Any]) -> None:
+        """Puts keys and values in turn into the dictionary on top of the stack."""
+        target = self.stack[-1]
+        if not isinstance(target, dict) or len(items) % 2:
+            raise DamagedPickle("keys and values do not go into a dictionary")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if not isinstance(key, str | int | float | bytes | NoneType):
+                raise DamagedPickle("a dictionary's key is neither text nor number")
+            target[key] = value
+
+    def extend(self, items: list[Any]) -> None:
+        if not isinstance(self.stack[-1], list):
+            raise DamagedPickle("values are appended to something that is not a list")
+        self.stack[-1].extend(items)
+
+    def call(self) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(function, Function) or not isinstance(arguments, tuple):
+            raise DamagedPickle("something is called that is not a function")
+        self.stack.append(function.call(*arguments))
+
+    def step(self, name: str, argument: Any) -> None:
+        stack = self.stack
+        match name:
+            case _ if name in _CONSTANTS:
+                stack.append(argument)
+            case _ if name in _FIXED:
+                stack.append(_FIXED[name])
+            case "PROTO" | "FRAME":
+                pass
+            case "MARK":
+                stack.append(_MARK)
+            case "POP":
+                stack.pop()
+            case "POP_MARK":
+                self.to_mark()
+            case "EMPTY_DICT":
+                stack.append({})
+            case "EMPTY_LIST":
+                stack.append([])
+            case "TUPLE":
+                stack.append(tuple(self.to_mark()))
+            case "LIST":
+                stack.append(self.to_mark())
+            case "DICT":
+                items = self.to_mark()
+                stack.append({})
+                self.fill(items)
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                count = _TUPLES[name]
+                if len(stack) < count:
+                    raise DamagedPickle("the stack is empty")
+                stack[-count:] = [tuple(stack[-count:])]
+            case "APPEND":
+                value = stack.pop()
+                self.extend([value])
+            case "APPENDS":
+                self.extend(self.to_mark())
+            case "SETITEM":
+                value, key = stack.pop(), stack.pop()
+                self.fill([key, value])
+            case "SETITEMS":
+                self.fill(self.to_mark())
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                self.memo[argument] = stack[-1]
+            case "MEMOIZE":
+                self.memo[len(self.memo)] = stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                stack.append(self.memo[argument])
+            case "GLOBAL":
+                stack.append(self.find_global(argument.replace(" ", ".", 1)))
+            case "STACK_GLOBAL":
+                attribute, module = stack.pop(), stack.pop()
+                stack.append(self.find_global(f"{module}.{attribute}"))
+            case "BINPERSID":
+                stack.append(self.persistent(stack.pop()))
+            case "REDUCE":
+                self.call()
+            case "BUILD":
+                # Attributes of an OrderedDict, such as PyTorch's `_metadata`; nobody here reads them.
+                stack.pop()
+                if not isinstance(stack[-1], dict):
+                    raise DamagedPickle("attributes are set on something that has none")
+            case "INST" | "OBJ" | "NEWOBJ" | "NEWOBJ_EX" | "EXT1" | "EXT2" | "EXT4":
+                raise ForeignGlobal(argument.replace(" ", ".", 1) if isinstance(argument, str) else f"({name})")
+            case _:
+                raise DamagedPickle(f"the instruction {name} does not occur in plain checkpoints")
+
+
+def unpickle(stream: BytesIO, allowed: Mapping[str, Any], persistent: Callable[[Any], Any]) -> Any:
+    """The value of the pickle at the stream's position, which afterwards is just behind it.
+
+    allowed: what `module.name` in the pickle stands for; a `Function` may be called by it. persistent: turns a persistent
+    id into a value. Raises `ForeignGlobal` for any other name and `DamagedPickle` for anything else that is wrong.
+    """
+    machine = _Machine(allowed, persistent)
+    try:
+        for instruction, argument, _ in pickletools.genops(stream):
+            if instruction.name == "STOP":
+                return machine.stack.pop()
+            machine.step(instruction.name, argument)
+    except (ForeignGlobal, DamagedPickle):
+        raise
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError) as error:
+        raise DamagedPickle(str(error) or type(error).__name__) from error
+    raise DamagedPickle("the pickle has no end")
