@@ -1,0 +1,153 @@
+"""Runs a traced network: any layer's value as an output, only as far as it is needed, fast on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from generator.errors import NetworkError, Problem, did_you_mean
+from generator.network import folding
+from generator.network.graph import Graph, Value
+from generator.network.program import Constant, Operand, Program, Slot, evaluate, flatten, needed
+from generator.network.rewrite import rewrite
+from generator.network.trace import Node, Trace, trace
+
+OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A value to record. layer: its name, or `output` for the function's own (first) result."""
+
+    layer: str
+    value: Value = "activation"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What one layer multiplies with.
+
+    kernel: float32 `(kh, kw, cin // groups, cout)` or `(cin, cout)`, as the network applies it. scale, offset: float32
+    `(cout,)`, normalisation and bias as one factor and one offset: pre-activation = scale * (kernel * x) + offset.
+    """
+
+    kernel: np.ndarray
+    scale: np.ndarray
+    offset: np.ndarray
+
+
+@dataclass(frozen=True)
+class Tapped:
+    """A network that returns its taps.
+
+    `function(constants, images)` is pure: it can be jitted, differentiated and mapped. The constants stay arguments, so
+    that compiled programs are small. Calling the object runs it jitted.
+    """
+
+    function: Callable[[Sequence[jax.Array], jax.Array], list[jax.Array]]
+    constants: list[jax.Array]
+
+    @cached_property
+    def _jitted(self) -> Callable[[Sequence[jax.Array], jax.Array], list[jax.Array]]:
+        return jax.jit(self.function)
+
+    def __call__(self, images: jax.Array | np.ndarray) -> list[jax.Array]:
+        return self._jitted(self.constants, jnp.asarray(images))
+
+
+class Network:
+    """A CNN: `apply(params, images)` with its layers known.
+
+    apply: pure function of a parameter pytree and float32 images `(n, h, w, c)`. params: the pytree. input_shape: `(h, w, c)`.
+    Tracing reads shapes only; nothing is computed until a layer's weights or values are asked for.
+    """
+
+    def __init__(self, apply: Callable[[Any, jax.Array], Any], params: Any, input_shape: tuple[int, int, int]):
+        self._apply, self._params, self.input_shape = apply, params, tuple(input_shape)
+        self._traces: dict[tuple[int, ...], Trace] = {}
+
+    @property
+    def graph(self) -> Graph:
+        return self._traced(1, self.input_shape).graph
+
+    def weights(self, layers: Iterable[str]) -> dict[str, Weights]:
+        """The weights of `layers`, evaluated through whatever the model does to them first; each must have a kernel."""
+        traced = self._traced(1, self.input_shape)
+        nodes = [_node(traced, name) for name in layers]
+        folds = folding.find(traced)
+        operands = [step.operand for node in nodes for step in folds[node.name].steps]
+        values = self._prepare(traced.program, [*(node.kernel for node in nodes), *operands])
+        weights = {}
+        for node in nodes:
+            layer = traced.graph.by_name[node.name]
+            scale, offset = folding.compose(folds[node.name].steps, values, layer.num_units, jnp.float32)
+            kernel = _canonical(node, values[node.kernel]).reshape(layer.kernel_shape)
+            weights[node.name] = Weights(*(np.asarray(array, np.float32) for array in (kernel, scale, offset)))
+        return weights
+
+    def tapped(self, taps: Sequence[Tap], *, batch: int = 1, size: tuple[int, int, int] | None = None) -> Tapped:
+        """A function that returns the values of `taps`, in their order, and computes nothing that they do not need.
+
+        Feature maps come as `(n, h, w, c)`, vectors as `(n, c)`. size: of the images if not the network's own `(h, w, c)`.
+        Raises `NetworkError` for a layer that does not exist.
+        """
+        traced = self._traced(batch, tuple(size or self.input_shape))
+        program = traced.program
+        wanted: list[Operand] = []
+        layouts: list[tuple[int, ...] | None] = []
+        for tap in taps:
+            node = None if tap.layer == OUTPUT else _node(traced, tap.layer)
+            wanted.append(program.outputs[0] if node is None else node.last if tap.value == "activation" else node.pre)
+            layouts.append(None if node is None else node.layout)
+        steps, prepared = rewrite(traced, lambda operands: self._prepare(program, operands))
+        body, alive = needed(steps, wanted)
+        frontier = sorted(slot for slot in alive if slot in prepared)
+
+        def function(constants: Sequence[jax.Array], images: jax.Array) -> list[jax.Array]:
+            values = evaluate(body, {**dict(zip(frontier, constants, strict=True)), program.images: images})
+            found = [operand.value if isinstance(operand, Constant) else values[operand] for operand in wanted]
+            return [v if layout is None else jnp.transpose(v, layout) for v, layout in zip(found, layouts, strict=True)]
+
+        return Tapped(function, [prepared[slot] for slot in frontier])
+
+    def _traced(self, batch: int, size: tuple[int, ...]) -> Trace:
+        key = (batch, *size)
+        if key not in self._traces:
+            self._traces[key] = trace(flatten(self._apply, self._params, jax.ShapeDtypeStruct(key, jnp.float32)))
+        return self._traces[key]
+
+    def _prepare(self, program: Program, operands: Iterable[Operand | None]) -> dict[Slot, jax.Array]:
+        """Values that depend on parameters alone, in one compiled function."""
+        wanted = sorted({slot for slot in operands if isinstance(slot, int)})
+        equations, alive = needed(program.equations, wanted)
+        leaves = zip(program.parameters.values(), jax.tree_util.tree_leaves(self._params), strict=True)
+        inputs = {slot: jnp.asarray(leaf) for slot, leaf in leaves if slot in alive}
+
+        def compute(values: dict[Slot, jax.Array]) -> dict[Slot, jax.Array]:
+            known = evaluate(equations, dict(values))
+            return {slot: known[slot] for slot in wanted}
+
+        return jax.jit(compute)(inputs) if equations else {slot: inputs[slot] for slot in wanted}
+
+
+def _node(traced: Trace, name: str) -> Node:
+    if name not in traced.nodes:
+        raise NetworkError(Problem("network", f"no layer {name!r}", did_you_mean(name, traced.nodes)))
+    return traced.nodes[name]
+
+
+def _canonical(node: Node, kernel: jax.Array) -> jax.Array:
+    """The kernel with its axes in the order `kh kw cin cout`, or `cin cout`."""
+    if node.equation.op == "conv_general_dilated":
+        out, cin, *spatial = node.equation.params["dimension_numbers"].rhs_spec
+        return jnp.transpose(kernel, (*spatial, cin, out))
+    side = 1 if node.equation.inputs[1] == node.kernel else 0
+    contracted = node.equation.params["dimension_numbers"][0][side]
+    free = [axis for axis in range(kernel.ndim) if axis not in contracted]
+    return jnp.transpose(kernel, (*contracted, *free))
