@@ -1,0 +1,83 @@
+"""Image files of one's own, by glob."""
+
+from __future__ import annotations
+
+import glob
+from functools import partial
+from pathlib import Path
+
+from generator.config.schema import FolderProbes
+from generator.errors import ProbeError, Problem
+from generator.naming import unique_slugs
+from generator.probes.images import Header, file_fingerprint, read_header, read_image
+from generator.probes.probe import Probe
+from generator.probes.selection import by_class
+from generator.records import ProbeInfo
+
+
+def list_folder(probe_set: FolderProbes, base: Path) -> tuple[Probe, ...]:
+    """The files that `probe_set.path` matches, sorted by path; `**` goes down any number of folders.
+
+    A path that is a folder stands for the files in it (with `class_folders`: in its sub-folders). Hidden files are left out.
+    Raises `ProbeError` where nothing matches, and with every file that is no image.
+    """
+    files = _files(probe_set, base)
+    labels = [Path(file).parent.name or base.resolve().name for file in files]
+    if probe_set.class_folders:
+        kept = [index for index, _ in by_class(labels, probe_set.per_class)]
+        files, labels = [files[i] for i in kept], [labels[i] for i in kept]
+    headers = _headers(files, base)
+    titles = [
+        f"{label} {Path(f).stem}" if probe_set.class_folders else Path(f).stem for f, label in zip(files, labels, strict=True)
+    ]
+    names = unique_slugs(title.replace(".", "-") for title in titles)
+    return tuple(
+        _probe(probe_set, base, file, name, title, label if probe_set.class_folders else None, header)
+        for file, name, title, label, header in zip(files, names, titles, labels, headers, strict=True)
+    )
+
+
+def _files(probe_set: FolderProbes, base: Path) -> list[str]:
+    """Matching files relative to `base` (or absolute, as the pattern is)."""
+    place = f"probes[{probe_set.name}]"
+    if probe_set.per_class and not probe_set.class_folders:
+        raise ProbeError(Problem(f"{place}.per_class", "without class folders there are no classes", "set class_folders: true"))
+    pattern = probe_set.path
+    if (base / pattern).is_dir():
+        pattern = str(Path(glob.escape(pattern)) / ("*/*" if probe_set.class_folders else "*"))
+    files = sorted(f for f in glob.glob(pattern, root_dir=base, recursive=True) if (base / f).is_file())
+    if not files:
+        way_out = f"it is looked up from {base}; name a folder or a pattern such as photos/*.jpg"
+        raise ProbeError(Problem(f"{place}.path", f"no file matches {probe_set.path!r}", way_out))
+    return files
+
+
+def _headers(files: list[str], base: Path) -> list[Header]:
+    headers, problems = [], []
+    for file in files:
+        try:
+            headers.append(read_header(base / file))
+        except ProbeError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ProbeError(problems)
+    return headers
+
+
+def _probe(probe_set: FolderProbes, base: Path, file: str, name: str, title: str, label: str | None, header: Header) -> Probe:
+    # An absolute path would tell every visitor of the site how its author's disk is laid out.
+    shown = Path(file).name if Path(file).is_absolute() else Path(file).as_posix()
+    origin = f"{probe_set.provenance} ({shown})" if probe_set.provenance else shown
+    info = ProbeInfo(
+        name=name,
+        title=title,
+        set=probe_set.name,
+        provenance=f"{origin}; {header.note}" if header.note else origin,
+        licence=probe_set.licence,
+        label=label,
+        width_px=header.width_px,
+        height_px=header.height_px,
+        source_channels=header.channels,
+    )
+    path = base / file
+    return Probe(info, file_fingerprint(path), partial(read_image, path))
