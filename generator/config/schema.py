@@ -5,15 +5,76 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 
 from generator.records import Preprocessing
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RefusedValueError(ValueError):
+    """A value of the right type that breaks a rule of ours. way_out: what to write instead."""
+
+    def __init__(self, message: str, way_out: str):
+        super().__init__(message)
+        self.way_out = way_out
+
+
+def _url_segment(name: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", name):
+        return name
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:64].strip("._-")
+    rule = "a name becomes part of a URL: 1-64 letters a-z, digits, '.', '_' or '-', with a letter or digit at both ends"
+    example = f"write {slug!r}; " if slug else ""
+    raise RefusedValueError(f"{rule}; got {name!r}", f"{example}any text can be a `title:`")
+
+
+def _web_address(url: str) -> str:
+    rule = f"expected an address such as 'https://name.github.io/gallery/', got {url!r}"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment or parts.username)
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"[\s<>\"'\\]", url):
+        raise RefusedValueError(rule, "it starts with http:// or https:// and has no '?' or '#'")
+    return url
+
+
+def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] >= bounds[1]:
+        raise RefusedValueError(f"must rise, got [{bounds[0]:g}, {bounds[1]:g}]", "write [lowest, highest], such as [0, 1]")
+    return bounds
+
+
+def _no_zero(std: tuple[float, ...] | float) -> tuple[float, ...] | float:
+    if 0 in (std if isinstance(std, tuple) else (std,)):
+        raise RefusedValueError(
+            "no standard deviation can be 0, as pixels are divided by it", "write 1 to leave them as they are"
+        )
+    return std
+
+
+def _import_path(path: str) -> str:
+    module, _, name = path.partition(":")
+    if not (name.isidentifier() and all(part.isidentifier() for part in module.split("."))):
+        raise RefusedValueError(
+            f"expected `package.file:Class`, got {path!r}", "dots between modules, one colon before the class"
+        )
+    return path
+
+
+Name = Annotated[str, AfterValidator(_url_segment)]
+FilePath = Annotated[str, Field(min_length=1, max_length=1024)]
+SidePx = Annotated[int, Field(ge=1, le=4096)]
 
 
 class ZooSource(Section):
@@ -21,7 +82,7 @@ class ZooSource(Section):
 
     kind: Literal["zoo"]
     name: str
-    weights: str | None = None
+    weights: FilePath | None = None
 
 
 class FlaxSource(Section):
@@ -32,10 +93,10 @@ class FlaxSource(Section):
     """
 
     kind: Literal["flax"]
-    module: str
+    module: Annotated[str, AfterValidator(_import_path)]
     arguments: dict[str, Any] = {}
-    checkpoint: str
-    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    checkpoint: FilePath
+    input_shape: tuple[SidePx, SidePx, PositiveInt]
 
 
 SourceConfig = Annotated[ZooSource | FlaxSource, Field(discriminator="kind")]
@@ -44,14 +105,14 @@ SourceConfig = Annotated[ZooSource | FlaxSource, Field(discriminator="kind")]
 class PreprocessingConfig(Section):
     """Overrides of the source's own preprocessing; see `records.Preprocessing`. What is left out is the source's."""
 
-    size_px: tuple[PositiveInt, PositiveInt] | PositiveInt | None = None
+    size_px: tuple[SidePx, SidePx] | SidePx | None = None
     channels: Literal["rgb", "bgr", "grey"] | None = None
     resize: Literal["crop", "squash", "pad"] | None = None
     crop_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = None
-    range: tuple[float, float] | None = None
+    range: Annotated[tuple[float, float], AfterValidator(_rising)] | None = None
     mean: tuple[float, ...] | float | None = None
-    std: tuple[float, ...] | float | None = None
+    std: Annotated[tuple[float, ...] | float, AfterValidator(_no_zero)] | None = None
 
     def over(self, default: Preprocessing) -> Preprocessing:
         """`default` with what this section states."""
@@ -73,7 +134,7 @@ class FiltersView(Section):
 class FeatureMapsView(Section):
     """values: before and/or after the non-linearity."""
 
-    values: tuple[Literal["activation", "pre_activation"], ...] = ("activation",)
+    values: Annotated[tuple[Literal["activation", "pre_activation"], ...], Field(min_length=1)] = ("activation",)
 
 
 class ViewsConfig(Section):
@@ -84,26 +145,26 @@ class ViewsConfig(Section):
 class PhotographsProbes(Section):
     """Public-domain photographs that ship inside scikit-image. images: names, or `all`."""
 
-    name: str
+    name: Name
     kind: Literal["photographs"]
-    images: tuple[str, ...] | Literal["all"] = "all"
+    images: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"] = "all"
 
 
 class SyntheticProbes(Section):
     """Stimuli made here: gratings, zone plate, dots, edges, colour wheel. size_px: their side."""
 
-    name: str
+    name: Name
     kind: Literal["synthetic"]
-    images: tuple[str, ...] | Literal["all"] = "all"
+    images: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"] = "all"
     size_px: Annotated[int, Field(ge=16, le=1024)] = 224
 
 
 class FolderProbes(Section):
     """Image files by glob, relative to the config. With `class_folders`, each image's label is its folder's name."""
 
-    name: str
+    name: Name
     kind: Literal["folder"]
-    path: str
+    path: FilePath
     class_folders: bool = False
     per_class: PositiveInt | None = None
     licence: str = "not stated"
@@ -113,9 +174,9 @@ class FolderProbes(Section):
 class NpzProbes(Section):
     """A NumPy archive with `images` uint8 `(n, h, w)` or `(n, h, w, c)`, and optionally `labels` (n) and `label_names`."""
 
-    name: str
+    name: Name
     kind: Literal["npz"]
-    path: str
+    path: FilePath
     per_class: PositiveInt | None = None
     licence: str = "not stated"
     provenance: str = ""
@@ -124,7 +185,7 @@ class NpzProbes(Section):
 class ZooProbes(Section):
     """The test images that ship with a zoo model (`fashion_cnn`)."""
 
-    name: str
+    name: Name
     kind: Literal["zoo"]
     model: str
     per_class: PositiveInt | None = None
@@ -142,13 +203,13 @@ class ModelConfig(Section):
     `set/probe` for one image. labels: class names, or a text file with one a line; default the source's.
     """
 
-    name: str
+    name: Name
     title: str | None = None
     description: str = ""
     source: SourceConfig
     preprocessing: PreprocessingConfig = PreprocessingConfig()
-    labels: tuple[str, ...] | str | None = None
-    layers: tuple[str, ...] | Literal["all"] = "all"
+    labels: Annotated[tuple[str, ...], Field(min_length=1)] | FilePath | None = None
+    layers: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"] = "all"
     probes: Annotated[tuple[str, ...], Field(min_length=1)]
     views: ViewsConfig = ViewsConfig()
 
@@ -158,6 +219,6 @@ class Config(Section):
 
     title: str = "CNNscope gallery"
     description: str = ""
-    base_url: str | None = None
+    base_url: Annotated[str, AfterValidator(_web_address)] | None = None
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     probes: Annotated[tuple[ProbeSetConfig, ...], Field(min_length=1)]

@@ -1,0 +1,137 @@
+"""Rules that join several keys, or the configuration and the disk.
+
+They look at the raw data, so that a fault elsewhere in a model does not hide what is wrong here; what is not of the expected
+type is left to the schema.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from generator.config.document import Keys
+from generator.errors import Problem, did_you_mean
+
+Data = Mapping[str, Any]
+Spot = Callable[[Keys], str]  # where a path of keys is: `configs/a.yaml:14: models[0]`
+_NUM_CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1}
+
+
+def name_problems(data: Data, spot: Spot) -> Iterator[Problem]:
+    """Names that two models or two probe sets share: also by case, as many file systems do not tell `A` from `a`."""
+    for section in ("models", "probes"):
+        first: dict[str, Keys] = {}
+        for keys, name in _names(data, section):
+            earlier = first.setdefault(name.casefold(), keys)
+            if earlier != keys:
+                yield Problem(spot(keys), f"the name {name!r} is taken already", f"it is also at {spot(earlier)}")
+
+
+def reference_problems(data: Data, spot: Spot) -> Iterator[Problem]:
+    """Probe sets that a model asks for and nobody defines. A set with other faults counts as defined."""
+    sets = [name for _, name in _names(data, "probes")]
+    for keys, model in _entries(data, "models"):
+        chosen = model.get("probes")
+        seen: set[str] = set()
+        for index, text in enumerate(chosen if isinstance(chosen, list) else []):
+            if not isinstance(text, str):
+                continue
+            name, slash, probe = text.partition("/")
+            at = spot((*keys, "probes", index))
+            if name not in sets:
+                yield Problem(at, f"no probe set {name!r}", did_you_mean(name, sets))
+            elif slash and (not probe or "/" in probe):
+                yield Problem(at, f"expected `set/probe`, got {text!r}", f"write `{name}` for the whole set")
+            elif text in seen:
+                yield Problem(at, f"{text!r} is listed twice", "keep one of them")
+            seen.add(text)
+
+
+def file_problems(data: Data, base: Path, spot: Spot) -> Iterator[Problem]:
+    """Files and patterns that lead to nothing. base: the folder that relative paths start from."""
+    for section in ("models", "probes"):
+        for keys, entry in _entries(data, section):
+            if entry.get("kind") == "folder":
+                yield from _pattern_problems(entry.get("path"), (*keys, "path"), base, spot)
+            if entry.get("kind") == "npz":
+                yield from _file_problems(entry.get("path"), (*keys, "path"), base, spot)
+            if section == "models":
+                yield from _file_problems(entry.get("labels"), (*keys, "labels"), base, spot)
+            if isinstance(source := entry.get("source"), dict):
+                key = "checkpoint" if source.get("kind") == "flax" else "weights"
+                yield from _file_problems(source.get(key), (*keys, "source", key), base, spot)
+
+
+def preprocessing_problems(data: Data, spot: Spot) -> Iterator[Problem]:
+    """Numbers per channel that do not fit the channels; sizes and channels that do not fit a module's `input_shape`."""
+    for keys, model in _entries(data, "models"):
+        stated = model.get("preprocessing")
+        if not isinstance(stated, dict):
+            continue
+        at = (*keys, "preprocessing")
+        named = stated.get("channels")
+        channels = _NUM_CHANNELS.get(named) if isinstance(named, str) else None
+        for key in ("mean", "std"):
+            numbers = stated.get(key)
+            if isinstance(numbers, list) and len(numbers) not in ((1, 3) if channels is None else (1, channels)):
+                rule = f"{named} images have {channels}" if channels else "images have 1 or 3"
+                way_out = "give one for each channel, or one for all"
+                yield Problem(spot((*at, key)), f"{rule} channels, got {len(numbers)} numbers", way_out)
+        source = model.get("source")
+        shape = source.get("input_shape") if isinstance(source, dict) else None
+        if not (isinstance(shape, list) and len(shape) == 3):
+            continue
+        size = stated.get("size_px")
+        height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
+        if size is not None and [height, width] != shape[:2]:
+            rule = f"is {height} x {width}, but the source's `input_shape` says {shape[0]} x {shape[1]}"
+            yield Problem(spot((*at, "size_px")), rule, "make them equal, or leave `size_px` out")
+        if channels not in (None, shape[2]):
+            rule = f"{named} images have {channels} channels, but the source's `input_shape` says {shape[2]}"
+            yield Problem(spot((*at, "channels")), rule, "make them equal")
+
+
+def _entries(data: Data, section: str) -> Iterator[tuple[Keys, dict[str, Any]]]:
+    entries = data.get(section)
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        if isinstance(entry, dict):
+            yield (section, index), entry
+
+
+def _names(data: Data, section: str) -> Iterator[tuple[Keys, str]]:
+    for keys, entry in _entries(data, section):
+        if isinstance(name := entry.get("name"), str):
+            yield (*keys, "name"), name
+
+
+def _file_problems(text: Any, keys: Keys, base: Path, spot: Spot) -> Iterator[Problem]:
+    if not isinstance(text, str) or not text:
+        return
+    file = base / text
+    if os.path.isdir(file):
+        yield Problem(spot(keys), f"{text!r} is a folder, not a file", "give the path of a file")
+    elif not os.path.isfile(file):
+        yield Problem(spot(keys), f"no file {text!r}", f"{_listing(file.parent, file.name)}{_paths_start(base)}")
+
+
+def _pattern_problems(pattern: Any, keys: Keys, base: Path, spot: Spot) -> Iterator[Problem]:
+    if not isinstance(pattern, str) or not pattern:
+        return
+    matches = () if "\0" in pattern else glob.iglob(os.path.join(glob.escape(str(base)), pattern), recursive=True)
+    if not any(True for _ in matches):
+        yield Problem(spot(keys), f"nothing matches {pattern!r}", _paths_start(base))
+
+
+def _listing(folder: Path, name: str) -> str:
+    try:
+        names = sorted(entry for entry in os.listdir(folder) if not entry.startswith("."))
+    except (OSError, ValueError):
+        return f"there is no folder {str(folder)!r} that can be read; "
+    return f"{did_you_mean(name, names, show=6)}; " if names else ""
+
+
+def _paths_start(base: Path) -> str:
+    return f"paths start from the configuration's folder, {str(base)!r}"
