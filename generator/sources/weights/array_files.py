@@ -9,6 +9,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from generator.sources.weights.damage import DamagedError
+
 #: Uncompressed bytes of an npz: at most this many times the file's size, or 64 MiB if that is more.
 _MAX_INFLATION = 100
 _SMALL_BYTES = 64 * 2**20
@@ -34,21 +36,17 @@ _SAFETENSORS_TYPES: dict[str, Any] = {
 }
 
 
-class DamagedArrays(ValueError):
-    """The bytes are not a complete, well-formed file of the format they seem to have."""
-
-
 def read_safetensors(content: bytes) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError, deserialize
 
     try:
         found = deserialize(content)
     except (SafetensorError, ValueError, OverflowError) as error:
-        raise DamagedArrays(str(error)) from error
+        raise DamagedError(str(error)) from error
     tensors = {}
     for name, tensor in found:
         if tensor["dtype"] not in _SAFETENSORS_TYPES:
-            raise DamagedArrays(f"tensor {name!r} has the type {tensor['dtype']}, which is not supported")
+            raise DamagedError(f"tensor {name!r} has the type {tensor['dtype']}, which is not supported")
         dtype = np.dtype(_SAFETENSORS_TYPES[tensor["dtype"]])
         tensors[name] = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
     return tensors
@@ -62,24 +60,22 @@ def read_msgpack(content: bytes) -> dict[str, np.ndarray]:
     try:
         tree = msgpack_restore(content)
         return dict(_flatten(tree, ()))
-    except DamagedArrays:
+    except DamagedError:
         raise
     except (UnpackException, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError) as error:
-        raise DamagedArrays(str(error) or type(error).__name__) from error
+        raise DamagedError(str(error) or type(error).__name__) from error
 
 
 def _flatten(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
     if len(path) > _MAX_DEPTH:
-        raise DamagedArrays(f"its names are nested more than {_MAX_DEPTH} levels deep")
+        raise DamagedError(f"its names are nested more than {_MAX_DEPTH} levels deep")
     if isinstance(tree, Mapping):
         for key, value in tree.items():
             yield from _flatten(value, (*path, str(key)))
-    elif isinstance(tree, np.ndarray | np.generic) or hasattr(tree, "__array__"):
-        yield "/".join(path), np.asarray(tree)
-    elif isinstance(tree, bool | int | float) and path:
+    elif hasattr(tree, "__array__") or isinstance(tree, bool | int | float):
         yield "/".join(path), np.asarray(tree)
     elif tree is not None:
-        raise DamagedArrays(f"it holds a {type(tree).__name__} at {'/'.join(path) or 'its top'!r} where an array belongs")
+        raise DamagedError(f"it holds a {type(tree).__name__} at {'/'.join(path) or 'its top'!r} where an array belongs")
 
 
 def read_npz(archive: zipfile.ZipFile, num_bytes: int) -> dict[str, np.ndarray]:
@@ -87,7 +83,7 @@ def read_npz(archive: zipfile.ZipFile, num_bytes: int) -> dict[str, np.ndarray]:
     entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
     total = sum(entry.file_size for entry in entries)
     if total > max(_SMALL_BYTES, _MAX_INFLATION * num_bytes):
-        raise DamagedArrays(f"its arrays claim {total:,} bytes, more than a file of {num_bytes:,} bytes plausibly holds")
+        raise DamagedError(f"its arrays claim {total:,} bytes, more than a file of {num_bytes:,} bytes plausibly holds")
     return {entry.filename.removesuffix(".npy"): _read_npy(archive, entry) for entry in entries}
 
 
@@ -95,10 +91,10 @@ def _read_npy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(entry) as file:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):
-            raise DamagedArrays(f"array {entry.filename!r} has the npy version {version}, which is not supported")
+            raise DamagedError(f"array {entry.filename!r} has the npy version {version}, which is not supported")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran_order, dtype = read(file, max_header_size=_MAX_HEADER_BYTES)
         if dtype.hasobject:
-            raise DamagedArrays(f"array {entry.filename!r} holds Python objects, which could run code; nothing of it was read")
+            raise DamagedError(f"array {entry.filename!r} holds Python objects, which could run code; nothing of it was read")
         values = np.frombuffer(file.read(), dtype)
     return values.reshape(shape, order="F" if fortran_order else "C")

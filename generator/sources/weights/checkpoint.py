@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from io import BytesIO
@@ -11,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from generator.errors import Problem, WeightsError
-from generator.sources.weights.array_files import DamagedArrays, read_msgpack, read_npz, read_safetensors
-from generator.sources.weights.pickle_machine import DamagedPickle, ForeignGlobal
+from generator.sources.weights.array_files import read_msgpack, read_npz, read_safetensors
+from generator.sources.weights.damage import DamagedError, ForeignGlobalError
 from generator.sources.weights.torch_file import is_pickle_entry, read_legacy, read_zip
 
 Format = Literal["pth (zip)", "pth (legacy)", "safetensors", "msgpack", "npz"]
@@ -28,7 +29,12 @@ _FOREIGN = {
     b"version https://git-lfs": "a Git LFS pointer instead of the file itself",
 }
 #: What zipfile raises for archives that are damaged or use features nobody needs here.
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, KeyError, OverflowError)
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError),
+    *(RuntimeError, EOFError, OSError, KeyError, OverflowError),
+)
+#: Types besides NumPy's own integers, floats and booleans.
+_EXTENSION_TYPES = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2"})
 
 
 def checkpoint_format(path: Path) -> Format:
@@ -88,7 +94,10 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
         raise _unreadable(path, error) from error
     try:
         tensors = _read(kind, content)
-    except ForeignGlobal as error:
+        for name, array in tensors.items():
+            if array.dtype.kind not in "biuf" and array.dtype.name not in _EXTENSION_TYPES:
+                raise DamagedError(f"tensor {name!r} holds {array.dtype} instead of real numbers")
+    except ForeignGlobalError as error:
         raise WeightsError(
             Problem(
                 str(path),
@@ -96,7 +105,7 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
                 "save only the tensors: torch.save(model.state_dict(), path), or use safetensors",
             )
         ) from error
-    except (DamagedPickle, DamagedArrays, *_ZIP_ERRORS, ValueError) as error:
+    except (*_ZIP_ERRORS, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise WeightsError(Problem(str(path), f"cannot be read as {kind}: {reason}", _INCOMPLETE)) from error
     if not tensors:

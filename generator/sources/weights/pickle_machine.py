@@ -15,17 +15,7 @@ from io import BytesIO
 from types import NoneType
 from typing import Any
 
-
-class DamagedPickle(ValueError):
-    """The bytes are not a complete, well-formed pickle of plain data."""
-
-
-class ForeignGlobal(ValueError):
-    """The pickle refers to a class or function that is not on the list. name: `module.name`."""
-
-    def __init__(self, name: str):
-        super().__init__(name)
-        self.name = name
+from generator.sources.weights.damage import DamagedError, ForeignGlobalError
 
 
 @dataclass(frozen=True)
@@ -37,8 +27,9 @@ class Function:
 
 #: Instructions that push their own argument.
 _CONSTANTS = frozenset(
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE"
-    " SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8".split()
+    {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
+    | {"STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
+    | {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8"}
 )
 _FIXED = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -59,32 +50,32 @@ class _Machine:
                 items = self.stack[index + 1 :]
                 del self.stack[index:]
                 return items
-        raise DamagedPickle("an instruction refers to a mark that does not exist")
+        raise DamagedError("an instruction refers to a mark that does not exist")
 
     def find_global(self, name: str) -> Any:
         if name not in self.allowed:
-            raise ForeignGlobal(name)
+            raise ForeignGlobalError(name)
         return self.allowed[name]
 
     def fill(self, items: list[Any]) -> None:
         """Puts keys and values in turn into the dictionary on top of the stack."""
         target = self.stack[-1]
         if not isinstance(target, dict) or len(items) % 2:
-            raise DamagedPickle("keys and values do not go into a dictionary")
+            raise DamagedError("keys and values do not go into a dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, str | int | float | bytes | NoneType):
-                raise DamagedPickle("a dictionary's key is neither text nor number")
+                raise DamagedError("a dictionary's key is neither text nor number")
             target[key] = value
 
     def extend(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
-            raise DamagedPickle("values are appended to something that is not a list")
+            raise DamagedError("values are appended to something that is not a list")
         self.stack[-1].extend(items)
 
     def call(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, Function) or not isinstance(arguments, tuple):
-            raise DamagedPickle("something is called that is not a function")
+            raise DamagedError("something is called that is not a function")
         self.stack.append(function.call(*arguments))
 
     def step(self, name: str, argument: Any) -> None:
@@ -117,7 +108,7 @@ class _Machine:
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
                 count = _TUPLES[name]
                 if len(stack) < count:
-                    raise DamagedPickle("the stack is empty")
+                    raise DamagedError("the stack is empty")
                 stack[-count:] = [tuple(stack[-count:])]
             case "APPEND":
                 value = stack.pop()
@@ -148,18 +139,18 @@ class _Machine:
                 # Attributes of an OrderedDict, such as PyTorch's `_metadata`; nobody here reads them.
                 stack.pop()
                 if not isinstance(stack[-1], dict):
-                    raise DamagedPickle("attributes are set on something that has none")
+                    raise DamagedError("attributes are set on something that has none")
             case "INST" | "OBJ" | "NEWOBJ" | "NEWOBJ_EX" | "EXT1" | "EXT2" | "EXT4":
-                raise ForeignGlobal(argument.replace(" ", ".", 1) if isinstance(argument, str) else f"({name})")
+                raise ForeignGlobalError(argument.replace(" ", ".", 1) if isinstance(argument, str) else f"({name})")
             case _:
-                raise DamagedPickle(f"the instruction {name} does not occur in plain checkpoints")
+                raise DamagedError(f"the instruction {name} does not occur in plain checkpoints")
 
 
 def unpickle(stream: BytesIO, allowed: Mapping[str, Any], persistent: Callable[[Any], Any]) -> Any:
     """The value of the pickle at the stream's position, which afterwards is just behind it.
 
     allowed: what `module.name` in the pickle stands for; a `Function` may be called by it. persistent: turns a persistent
-    id into a value. Raises `ForeignGlobal` for any other name and `DamagedPickle` for anything else that is wrong.
+    id into a value. Raises `ForeignGlobalError` for any other name and `DamagedError` for anything else that is wrong.
     """
     machine = _Machine(allowed, persistent)
     try:
@@ -167,8 +158,8 @@ def unpickle(stream: BytesIO, allowed: Mapping[str, Any], persistent: Callable[[
             if instruction.name == "STOP":
                 return machine.stack.pop()
             machine.step(instruction.name, argument)
-    except (ForeignGlobal, DamagedPickle):
+    except (ForeignGlobalError, DamagedError):
         raise
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError) as error:
-        raise DamagedPickle(str(error) or type(error).__name__) from error
-    raise DamagedPickle("the pickle has no end")
+        raise DamagedError(str(error) or type(error).__name__) from error
+    raise DamagedError("the pickle has no end")

@@ -17,7 +17,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from generator.sources.weights.pickle_machine import DamagedPickle, Function, unpickle
+from generator.sources.weights.damage import DamagedError
+from generator.sources.weights.pickle_machine import Function, unpickle
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -50,7 +51,7 @@ class TensorRef:
         # A file of a few bytes could claim any shape with strides of zero; nothing needs more elements than it stores.
         last = self.offset + sum((n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True))
         if size > values.size or (size and last >= values.size):
-            raise DamagedPickle(
+            raise DamagedError(
                 f"a tensor of shape {self.shape} reaches beyond its storage {self.storage.key!r} of {values.size:,} values"
             )
         if size == 0:
@@ -67,9 +68,9 @@ def _is_count(value: Any) -> bool:
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> TensorRef:
     counts = [offset, *shape, *strides]
     if not isinstance(storage, StorageRef) or not all(map(_is_count, counts)):
-        raise DamagedPickle("a tensor's storage, offset, shape or strides are not what they should be")
+        raise DamagedError("a tensor's storage, offset, shape or strides are not what they should be")
     if len(shape) != len(strides) or len(shape) > _MAX_DIMENSIONS or math.prod(n for n in shape if n) >= 2**62:
-        raise DamagedPickle("a tensor's shape and strides do not fit each other")
+        raise DamagedError("a tensor's shape and strides do not fit each other")
     return TensorRef(storage, offset, tuple(shape), tuple(strides))
 
 
@@ -79,7 +80,7 @@ def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
 
 def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
     if not all(isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str | int) for pair in pairs):
-        raise DamagedPickle("an OrderedDict is not made of keys and values")
+        raise DamagedError("an OrderedDict is not made of keys and values")
     return {key: value for key, value in pairs}  # noqa: C416 - dict(pairs) would call methods of what it is given
 
 
@@ -115,7 +116,7 @@ def _storage_ref(identity: Any) -> StorageRef:
     match identity:
         case ("storage", np.dtype() as dtype, str(key), str(), int(count), *view) if _is_count(count) and view in ([], [None]):
             return StorageRef(key, dtype, count)
-    raise DamagedPickle("a storage is described in a way that PyTorch 0.4 or later does not write")
+    raise DamagedError("a storage is described in a way that PyTorch 0.4 or later does not write")
 
 
 def read_zip(archive: zipfile.ZipFile, num_bytes: int) -> dict[str, np.ndarray]:
@@ -124,17 +125,17 @@ def read_zip(archive: zipfile.ZipFile, num_bytes: int) -> dict[str, np.ndarray]:
     pickle_name = next(name for name in entries if is_pickle_entry(name))
     root = pickle_name.removesuffix("data.pkl")
     if sum(entry.file_size for entry in entries.values()) > num_bytes:
-        raise DamagedPickle("its entries claim more bytes than the file has; PyTorch never compresses them")
+        raise DamagedError("its entries claim more bytes than the file has; PyTorch never compresses them")
     order = entries.get(f"{root}byteorder")
     if order is not None and archive.read(order) != b"little":
-        raise DamagedPickle("it was written on a big-endian machine, which is not supported")
+        raise DamagedError("it was written on a big-endian machine, which is not supported")
 
     def read_storage(ref: StorageRef) -> np.ndarray:
         entry = entries.get(f"{root}data/{ref.key}")
         expected = ref.count * ref.dtype.itemsize
         if entry is None or entry.file_size != expected:
             found = "missing" if entry is None else f"{entry.file_size:,} bytes"
-            raise DamagedPickle(f"storage {ref.key!r} should have {expected:,} bytes but is {found}")
+            raise DamagedError(f"storage {ref.key!r} should have {expected:,} bytes but is {found}")
         return np.frombuffer(archive.read(entry), ref.dtype)
 
     content = unpickle(BytesIO(archive.read(pickle_name)), _ALLOWED, _storage_ref)
@@ -154,20 +155,20 @@ def read_legacy(content: bytes) -> dict[str, np.ndarray]:
     def remember(identity: Any) -> StorageRef:
         ref = _storage_ref(identity)
         if refs.setdefault(ref.key, ref) != ref:
-            raise DamagedPickle(f"storage {ref.key!r} is described twice, differently")
+            raise DamagedError(f"storage {ref.key!r} is described twice, differently")
         return ref
 
     if _plain(stream) != LEGACY_MAGIC:
-        raise DamagedPickle("it is a pickle, but not a PyTorch checkpoint")
+        raise DamagedError("it is a pickle, but not a PyTorch checkpoint")
     if (version := _plain(stream)) != LEGACY_PROTOCOL:
-        raise DamagedPickle(f"its legacy format has version {version!r}; only {LEGACY_PROTOCOL} is known")
+        raise DamagedError(f"its legacy format has version {version!r}; only {LEGACY_PROTOCOL} is known")
     system = _plain(stream)
     if not isinstance(system, dict) or system.get("little_endian") is not True:
-        raise DamagedPickle("it was written on a big-endian machine, which is not supported")
+        raise DamagedError("it was written on a big-endian machine, which is not supported")
     state = unpickle(stream, _ALLOWED, remember)
     keys = _plain(stream)
     if not isinstance(keys, list) or not all(isinstance(key, str) and key in refs for key in keys):
-        raise DamagedPickle("its list of storages does not fit its tensors")
+        raise DamagedError("its list of storages does not fit its tensors")
     storages: dict[str, np.ndarray] = {}
     position = stream.tell()
     for key in keys:
@@ -175,14 +176,14 @@ def read_legacy(content: bytes) -> dict[str, np.ndarray]:
         count = int.from_bytes(content[position : position + 8], "little")
         start, end = position + 8, position + 8 + ref.count * ref.dtype.itemsize
         if len(content) < start or count != ref.count:
-            raise DamagedPickle(f"storage {key!r} should have {ref.count:,} values but says {count:,}")
+            raise DamagedError(f"storage {key!r} should have {ref.count:,} values but says {count:,}")
         if len(content) < end:
-            raise DamagedPickle(f"it ends inside storage {key!r}: {end - len(content):,} bytes are missing")
+            raise DamagedError(f"it ends inside storage {key!r}: {end - len(content):,} bytes are missing")
         storages[key] = np.frombuffer(content, ref.dtype, ref.count, start)
         position = end
     missing = [key for key in refs if key not in storages]
     if missing:
-        raise DamagedPickle(f"storage {missing[0]!r} is missing")
+        raise DamagedError(f"storage {missing[0]!r} is missing")
     return _resolve(state, lambda ref: storages[ref.key])
 
 
@@ -190,7 +191,7 @@ def _plain(stream: BytesIO) -> Any:
     """The next pickle, which may refer to nothing at all."""
 
     def refuse(_: Any) -> Any:
-        raise DamagedPickle("a storage occurs where none belongs")
+        raise DamagedError("a storage occurs where none belongs")
 
     return unpickle(stream, {}, refuse)
 
@@ -216,4 +217,4 @@ def _state_dict(state: Any) -> Mapping[str, TensorRef]:
             if found:
                 return found
     held = f"a dictionary with the keys {list(state)[:8]}" if isinstance(state, dict) else f"a {type(state).__name__}"
-    raise DamagedPickle(f"it holds no named tensors but {held}")
+    raise DamagedError(f"it holds no named tensors but {held}")
