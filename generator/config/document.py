@@ -144,6 +144,7 @@ class _Reader:
     path: Path
     lines: dict[Keys, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    reported: set[tuple[int, str]] = field(default_factory=set)
     num_values: int = 0
     #: Composes no text; asked only to resolve and construct scalars.
     scalars: _Loader = field(default_factory=lambda: _Loader(""))
@@ -234,9 +235,10 @@ class _Reader:
             )
 
     def problem(self, keys: Keys, message: str, way_out: str, line: int | None = None) -> None:
-        found = Problem(place(self.path, {keys: line} if line else self.lines, keys), message, way_out)
-        if found not in self.problems:  # an alias shows the same node again
-            self.problems.append(found)
+        line = line or self.lines.get(keys, 1)
+        if (line, message) not in self.reported:  # aliases lead to the same line again
+            self.reported.add((line, message))
+            self.problems.append(Problem(place(self.path, {keys: line}, keys), message, way_out))
 
 
 def _unpaired(text: str) -> bool:

@@ -92,6 +92,10 @@ def test_aliases_and_merge_keys_work_and_keep_their_lines(read):
     assert seen.lines["b", "y"] == 4
 
 
+def test_a_fault_that_aliases_repeat_is_reported_once(read):
+    assert len(found(read, "a: &a {x: 1, x: 2}\nb: [*a, *a]\n")) == 1
+
+
 def test_a_merge_of_something_else_is_refused(read):
     assert found(read, "a: 1\nb: {<<: 5}\n") == ["2: b: `<<` takes a mapping or a list of them; write `<<: *name`"]
 
