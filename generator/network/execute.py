@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -81,15 +81,22 @@ class Network:
         traced = self._traced(1, self.input_shape)
         nodes = [_node(traced, name) for name in layers]
         folds = folding.find(traced)
-        operands = [step.operand for node in nodes for step in folds[node.name].steps]
-        values = self._prepare(traced.program, [*(node.kernel for node in nodes), *operands])
-        weights = {}
-        for node in nodes:
-            layer = traced.graph.by_name[node.name]
-            scale, offset = folding.compose(folds[node.name].steps, values, layer.num_units, jnp.float32)
-            kernel = _canonical(node, values[node.kernel]).reshape(layer.kernel_shape)
-            weights[node.name] = Weights(*(np.asarray(array, np.float32) for array in (kernel, scale, offset)))
-        return weights
+        reads = [slot for node in nodes for slot in (node.kernel, *folds[node.name].slots)]
+
+        def derive(values: Mapping[Slot, jax.Array]) -> list[tuple[jax.Array, jax.Array, jax.Array]]:
+            return [
+                (
+                    _canonical(node, values[node.kernel]).reshape(traced.graph.by_name[node.name].kernel_shape),
+                    *folding.compose(folds[node.name].steps, values, traced.graph.by_name[node.name].num_units, jnp.float32),
+                )
+                for node in nodes
+            ]
+
+        found = self._prepare(traced.program, reads, derive)
+        return {
+            node.name: Weights(*(np.asarray(array, np.float32) for array in arrays))
+            for node, arrays in zip(nodes, found, strict=True)
+        }
 
     def tapped(self, taps: Sequence[Tap], *, batch: int = 1, size: tuple[int, int, int] | None = None) -> Tapped:
         """A function that returns the values of `taps`, in their order, and computes nothing that they do not need.
@@ -105,16 +112,20 @@ class Network:
             node = None if tap.layer == OUTPUT else _node(traced, tap.layer)
             wanted.append(program.outputs[0] if node is None else node.last if tap.value == "activation" else node.pre)
             layouts.append(None if node is None else node.layout)
-        steps, prepared = rewrite(traced, lambda operands: self._prepare(program, operands))
-        body, alive = needed(steps, wanted)
-        frontier = sorted(slot for slot in alive if slot in prepared)
+        rewritten = rewrite(traced)
+        body, alive = needed(rewritten.steps, wanted)
+        frontier = sorted(slot for slot in alive if slot in rewritten.plain or slot in rewritten.folded)
 
         def function(constants: Sequence[jax.Array], images: jax.Array) -> list[jax.Array]:
             values = evaluate(body, {**dict(zip(frontier, constants, strict=True)), program.images: images})
             found = [operand.value if isinstance(operand, Constant) else values[operand] for operand in wanted]
             return [v if layout is None else jnp.transpose(v, layout) for v, layout in zip(found, layouts, strict=True)]
 
-        return Tapped(function, [prepared[slot] for slot in frontier])
+        def constants(values: Mapping[Slot, jax.Array]) -> list[jax.Array]:
+            return [rewritten.folded[slot](values) if slot in rewritten.folded else values[slot] for slot in frontier]
+
+        reads = [slot for s in frontier for slot in rewritten.reads.get(s, [s])]
+        return Tapped(function, self._prepare(program, reads, constants))
 
     def _traced(self, batch: int, size: tuple[int, ...]) -> Trace:
         key = (batch, *size)
@@ -122,18 +133,12 @@ class Network:
             self._traces[key] = trace(flatten(self._apply, self._params, jax.ShapeDtypeStruct(key, jnp.float32)))
         return self._traces[key]
 
-    def _prepare(self, program: Program, operands: Iterable[Operand | None]) -> dict[Slot, jax.Array]:
-        """Values that depend on parameters alone, in one compiled function."""
-        wanted = sorted({slot for slot in operands if isinstance(slot, int)})
+    def _prepare(self, program: Program, wanted: Iterable[Slot], derive: Callable[[Mapping[Slot, jax.Array]], Any]) -> Any:
+        """`derive` of the values of `wanted`, which depend on parameters alone; one compiled function does all of it."""
         equations, alive = needed(program.equations, wanted)
         leaves = zip(program.parameters.values(), jax.tree_util.tree_leaves(self._params), strict=True)
-        inputs = {slot: jnp.asarray(leaf) for slot, leaf in leaves if slot in alive}
-
-        def compute(values: dict[Slot, jax.Array]) -> dict[Slot, jax.Array]:
-            known = evaluate(equations, dict(values))
-            return {slot: known[slot] for slot in wanted}
-
-        return jax.jit(compute)(inputs) if equations else {slot: inputs[slot] for slot in wanted}
+        inputs = {slot: leaf for slot, leaf in leaves if slot in alive}
+        return jax.jit(lambda values: derive(evaluate(equations, dict(values))))(inputs)
 
 
 def _node(traced: Trace, name: str) -> Node:

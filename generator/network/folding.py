@@ -33,6 +33,11 @@ class Fold:
     end: Slot
     steps: tuple[Step, ...]
 
+    @property
+    def slots(self) -> list[Slot]:
+        """The parameter-only values that the steps read."""
+        return [step.operand for step in self.steps if isinstance(step.operand, int)]
+
 
 def find(trace: Trace) -> dict[str, Fold]:
     """The fold of every layer with a kernel, by name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 
@@ -31,37 +32,55 @@ class FoldedLayer:
         return (convolve(self.convolution, x, kernel) + offset.reshape(self.offset_shape),)
 
 
-Prepare = Callable[[Iterable[Operand]], Mapping[Slot, jax.Array]]
+@dataclass(frozen=True)
+class Rewritten:
+    """The steps to run for one batch. plain: slots in them whose values the program computes from parameters alone.
 
-
-def rewrite(traced: Trace, prepare: Prepare) -> tuple[list[Equation | FoldedLayer], dict[Slot, jax.Array]]:
-    """The equations to run for one batch, and the values of those slots in them that do not depend on the image.
-
-    prepare: computes values that depend on parameters alone.
+    folded: by slot, the kernels and offsets of folded layers, each as a function of the program's parameter-only values.
+    reads: for each of those, the slots it is computed from.
     """
+
+    steps: list[Equation | FoldedLayer]
+    plain: frozenset[Slot]
+    folded: Mapping[Slot, Callable[[Mapping[Slot, jax.Array]], jax.Array]]
+    reads: Mapping[Slot, list[Slot]]
+
+
+def rewrite(traced: Trace) -> Rewritten:
+    """Fold every layer that can be folded, and divide image-independent work from the rest."""
     program, folds = traced.program, folding.find(traced)
     ends = {fold.end: traced.nodes[name] for name, fold in folds.items() if _foldable(traced.nodes[name], traced)}
     body = [equation for equation in program.equations if equation.outputs[0] in traced.active]
-    repeated, frontier = _split_constants(body, traced)
-    operands = [step.operand for node in ends.values() for step in folds[node.name].steps]
-    values = dict(prepare([*frontier, *operands, *(node.kernel for node in ends.values())]))
+    repeated, plain = _split_constants(body, traced)
     steps: list[Equation | FoldedLayer] = list(repeated)
+    folded, reads = {}, {}
     fresh = len(program.shapes)
     for equation in body:
         node = ends.get(equation.outputs[0])
         if node is None:
             steps.append(equation)
             continue
-        channels = traced.graph.by_name[node.name].num_units
-        scale, offset = folding.compose(folds[node.name].steps, values, channels, values[node.kernel].dtype)
-        values[fresh], values[fresh + 1] = scaled_kernel(node.equation, values[node.kernel], scale), offset
+        fold, axis = folds[node.name], node.layout[-1] if node.layout is not None else -1
         offset_shape = [1] * len(program.shapes[node.first])
-        offset_shape[node.layout[-1] if node.layout is not None else -1] = channels
-        steps.append(
-            FoldedLayer(node.equation, (node.equation.inputs[0], fresh, fresh + 1), equation.outputs, tuple(offset_shape))
-        )
+        offset_shape[axis] = channels = program.shapes[node.first][axis]
+        folded[fresh] = partial(_folded_kernel, node, fold.steps, channels)
+        folded[fresh + 1] = partial(_folded_offset, node, fold.steps, channels)
+        reads[fresh] = [node.kernel, *fold.slots]
+        reads[fresh + 1] = reads[fresh]
+        inputs = (node.equation.inputs[0], fresh, fresh + 1)
+        steps.append(FoldedLayer(node.equation, inputs, equation.outputs, tuple(offset_shape)))
         fresh += 2
-    return steps, values
+    return Rewritten(steps, plain, folded, reads)
+
+
+def _folded_kernel(node: Node, steps: tuple[folding.Step, ...], channels: int, values: Mapping[Slot, jax.Array]) -> jax.Array:
+    kernel = values[node.kernel]
+    scale, _ = folding.compose(steps, values, channels, kernel.dtype)
+    return scaled_kernel(node.equation, kernel, scale)
+
+
+def _folded_offset(node: Node, steps: tuple[folding.Step, ...], channels: int, values: Mapping[Slot, jax.Array]) -> jax.Array:
+    return folding.compose(steps, values, channels, values[node.kernel].dtype)[1]
 
 
 def _foldable(node: Node, traced: Trace) -> bool:
@@ -82,7 +101,7 @@ def scaled_kernel(equation: Equation, kernel: jax.Array, scale: jax.Array) -> ja
     return kernel * scale.reshape(shape)
 
 
-def _split_constants(body: Iterable[Equation], traced: Trace) -> tuple[list[Equation], list[Slot]]:
+def _split_constants(body: Iterable[Equation], traced: Trace) -> tuple[list[Equation], frozenset[Slot]]:
     """Divides what the body reads of image-independent values into equations to repeat and slots to compute beforehand.
 
     Repeated is what is cheaper to make again than to keep: values made of no parameter at all, and broadcasts to a larger size.
@@ -108,7 +127,7 @@ def _split_constants(body: Iterable[Equation], traced: Trace) -> tuple[list[Equa
         repeated.update(producer.outputs)
         front += [s for s in producer.slots if s not in seen]
         seen.update(producer.slots)
-    return [equation for equation in program.equations if equation.outputs[0] in repeated], sorted(frontier)
+    return [equation for equation in program.equations if equation.outputs[0] in repeated], frozenset(frontier)
 
 
 def _grows(equation: Equation, program: Program) -> bool:
