@@ -95,6 +95,7 @@ def _read_npy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran_order, dtype = read(file, max_header_size=_MAX_HEADER_BYTES)
         if dtype.hasobject:
-            raise DamagedError(f"array {entry.filename!r} holds Python objects, which could run code; nothing of it was read")
+            rule = f"array {entry.filename!r} holds Python objects, which could run code; nothing of it was read"
+            raise DamagedError(rule, "save only arrays of numbers")
         values = np.frombuffer(file.read(), dtype)
     return values.reshape(shape, order="F" if fortran_order else "C")

@@ -96,7 +96,7 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
         tensors = _read(kind, content)
         for name, array in tensors.items():
             if array.dtype.kind not in "biuf" and array.dtype.name not in _EXTENSION_TYPES:
-                raise DamagedError(f"tensor {name!r} holds {array.dtype} instead of real numbers")
+                raise DamagedError(f"tensor {name!r} holds {array.dtype} instead of real numbers", "save only the parameters")
     except ForeignGlobalError as error:
         raise WeightsError(
             Problem(
@@ -105,6 +105,8 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
                 "save only the tensors: torch.save(model.state_dict(), path), or use safetensors",
             )
         ) from error
+    except DamagedError as error:
+        raise WeightsError(Problem(str(path), f"cannot be read as {kind}: {error}", error.way_out)) from error
     except (*_ZIP_ERRORS, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise WeightsError(Problem(str(path), f"cannot be read as {kind}: {reason}", _INCOMPLETE)) from error

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 
 class DamagedError(ValueError):
-    """The bytes are not a complete, well-formed file of the format they seem to have."""
+    """The bytes are not a complete, well-formed checkpoint. way_out: if another copy of the file would not help."""
+
+    def __init__(self, message: str, way_out: str = "the file is damaged or incomplete: copy or download it again"):
+        super().__init__(message)
+        self.way_out = way_out
 
 
 class ForeignGlobalError(ValueError):

@@ -23,6 +23,7 @@ from generator.sources.weights.pickle_machine import Function, unpickle
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 _MAX_DIMENSIONS = 32
+_RESAVE = "save it again with torch.save(model.state_dict(), path)"
 #: Where training scripts put the state dict when they save more than that.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "params", "weights")
 
@@ -128,7 +129,7 @@ def read_zip(archive: zipfile.ZipFile, num_bytes: int) -> dict[str, np.ndarray]:
         raise DamagedError("its entries claim more bytes than the file has; PyTorch never compresses them")
     order = entries.get(f"{root}byteorder")
     if order is not None and archive.read(order) != b"little":
-        raise DamagedError("it was written on a big-endian machine, which is not supported")
+        raise DamagedError("it was written on a big-endian machine, which is not supported", _RESAVE)
 
     def read_storage(ref: StorageRef) -> np.ndarray:
         entry = entries.get(f"{root}data/{ref.key}")
@@ -164,7 +165,7 @@ def read_legacy(content: bytes) -> dict[str, np.ndarray]:
         raise DamagedError(f"its legacy format has version {version!r}; only {LEGACY_PROTOCOL} is known")
     system = _plain(stream)
     if not isinstance(system, dict) or system.get("little_endian") is not True:
-        raise DamagedError("it was written on a big-endian machine, which is not supported")
+        raise DamagedError("it was written on a big-endian machine, which is not supported", _RESAVE)
     state = unpickle(stream, _ALLOWED, remember)
     keys = _plain(stream)
     if not isinstance(keys, list) or not all(isinstance(key, str) and key in refs for key in keys):
@@ -216,5 +217,8 @@ def _state_dict(state: Any) -> Mapping[str, TensorRef]:
             found = {str(name): value for name, value in candidate.items() if isinstance(value, TensorRef)}
             if found:
                 return found
-    held = f"a dictionary with the keys {list(state)[:8]}" if isinstance(state, dict) else f"a {type(state).__name__}"
-    raise DamagedError(f"it holds no named tensors but {held}")
+    if isinstance(state, dict):
+        held = f"a dictionary with the keys {list(state)[:8]}"
+    else:
+        held = "a single tensor" if isinstance(state, TensorRef) else f"a {type(state).__name__}"
+    raise DamagedError(f"it holds no named tensors but {held}", _RESAVE)
