@@ -76,7 +76,11 @@ def norms_and_biases(norms: Sequence[float | None], biases: Sequence[float | Non
             _bars(figure, wide, values, span, colour)
             _sorted(figure, narrow, finite, span, colour)
             _labels(figure, wide, values, span, name)
-        for x, text, align in ((0.075, "unit 0", "left"), (0.775, f"unit {len(norms) - 1}", "right"), (0.805, "sorted", "left")):
+        for x, text, align in (
+            (0.075, "unit 0", "left"),
+            (0.775, f"unit {len(norms) - 1}", "right"),
+            (0.805, "sorted", "left"),
+        ):
             figure.text(x, 0.01, text, ha=align, va="bottom", fontsize=FONT_PX, color=INK)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
