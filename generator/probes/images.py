@@ -21,7 +21,7 @@ from PIL import Image
 from generator.errors import ProbeError, Problem
 
 #: Formats that Pillow decodes by itself: no PostScript interpreter, no camera tools.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 #: A file may claim any size; this many pixels decode in less than 1 GB.
 MAX_PIXELS = 100_000_000
 #: Images whose shorter side has at least twice as many pixels are shrunk by a whole factor on reading.
@@ -134,7 +134,10 @@ def _orientation(image: Image.Image) -> int:
     # Pillow turns TIFF itself, and would decode a whole PNG to look for EXIF behind the pixels.
     if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return 1
-    value = image.getexif().get(_ORIENTATION_TAG, 1)
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # broken EXIF says nothing about the pixels; Pillow raises whatever its parser meets
+        return 1
     return value if value in _TRANSPOSITIONS else 1
 
 

@@ -33,13 +33,11 @@ class _Photograph:
 
 
 PHOTOGRAPHS = {
-    "cat": _Photograph("chelsea.png", "Chelsea the cat", "photograph by Stéfan van der Walt", _CC0, "cat"),
+    "cat": _Photograph("chelsea.png", "Chelsea the cat", "photograph by Stefan van der Walt", _CC0, "cat"),
     "coffee": _Photograph(
         "coffee.png", "Cup of coffee", "photograph by Rachel Michetti, courtesy of Pikolo Espresso Bar", _CC0, "coffee cup"
     ),
-    "rocket": _Photograph(
-        "rocket.jpg", "Falcon 9 before the launch of DSCOVR", "photograph by SpaceX, 2015", _PUBLIC_DOMAIN, "rocket"
-    ),
+    "rocket": _Photograph("rocket.jpg", "Falcon 9 carrying DSCOVR", "photograph by SpaceX, 2015", _PUBLIC_DOMAIN, "rocket"),
     "astronaut": _Photograph(
         "astronaut.png", "Astronaut Eileen Collins", "NASA Great Images database", _PUBLIC_DOMAIN, "astronaut"
     ),
@@ -51,7 +49,7 @@ PHOTOGRAPHS = {
     "clock": _Photograph(
         "clock_motion.png",
         "Clock, blurred by motion",
-        "photograph by Stéfan van der Walt",
+        "photograph by Stefan van der Walt",
         _PUBLIC_DOMAIN,
         "clock",
     ),
@@ -71,7 +69,7 @@ PHOTOGRAPHS = {
     "brick": _Photograph("brick.png", "Brick wall", "CC0Textures, Bricks25", _CC0),
     "grass": _Photograph("grass.png", "Grass", "linolafett, DeviantArt", _CC0),
     "gravel": _Photograph("gravel.png", "Gravel", "CC0Textures, Gravel04", _CC0),
-    "text": _Photograph("text.png", "Handwriting on squared paper", "Wikipedia, Corner.png", _PUBLIC_DOMAIN),
+    "text": _Photograph("text.png", "Handwriting", "Wikipedia, Corner.png", _PUBLIC_DOMAIN),
 }
 
 

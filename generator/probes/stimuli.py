@@ -33,7 +33,7 @@ def zone_plate(size_px: int) -> Pixels:
     return _grey(np.cos(np.pi * 0.8 / size_px * (x**2 + y**2)))
 
 
-def star(size_px: int, *, cycles: int = 24) -> Pixels:
+def star(size_px: int, *, cycles: int) -> Pixels:
     """Siemens star: every orientation, `cycles` periods round the centre; fades to grey from 0.25 to 0.35 cycles a pixel."""
     x, y = _centred(size_px)
     frequency = cycles / (2 * np.pi * np.maximum(np.hypot(x, y), 0.5))

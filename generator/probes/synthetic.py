@@ -27,7 +27,7 @@ def _coarse(size_px: int) -> float:
 
 
 def _medium(size_px: int) -> float:
-    return math.sqrt(_coarse(size_px) * _fine(size_px))
+    return round(math.sqrt(_coarse(size_px) * _fine(size_px)))
 
 
 def _fine(size_px: int) -> float:
@@ -37,6 +37,10 @@ def _fine(size_px: int) -> float:
 
 def _grating(size_px: int, orientation_deg: float, cycles: Callable[[int], float]) -> stimuli.Pixels:
     return stimuli.grating(size_px, orientation_deg=orientation_deg, cycles=cycles(size_px))
+
+
+def _star(size_px: int) -> stimuli.Pixels:
+    return stimuli.star(size_px, cycles=min(24, size_px // 4))
 
 
 STIMULI = {
@@ -50,7 +54,7 @@ STIMULI = {
     "edge-vertical": _Stimulus("Edge, vertical", partial(stimuli.edge, orientation_deg=90)),
     "edge-diagonal": _Stimulus("Edge, diagonal", partial(stimuli.edge, orientation_deg=45)),
     "zone-plate": _Stimulus("Zone plate", stimuli.zone_plate),
-    "star": _Stimulus("Siemens star", stimuli.star),
+    "star": _Stimulus("Siemens star", _star),
     "dots": _Stimulus("Dots", stimuli.dots),
     "checkerboard": _Stimulus("Checkerboard", stimuli.checkerboard),
     "colour-wheel": _Stimulus("Colour wheel", stimuli.colour_wheel),
