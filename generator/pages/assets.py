@@ -1,0 +1,40 @@
+"""The templates' folder and the files in it that all pages share."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+
+def templates_folder() -> Path:
+    """The templates inside an installed package, else the checkout's."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "_templates"
+    return installed if installed.is_dir() else package.parent / "templates"
+
+
+@cache
+def assets() -> dict[str, bytes]:
+    """The files all pages share, by path from the site's root; names carry a digest of the content."""
+    found = {}
+    for file in sorted((templates_folder() / "static").iterdir()):
+        content = file.read_bytes()
+        found[f"assets/{file.stem}.{hashlib.sha256(content).hexdigest()[:12]}{file.suffix}"] = content
+    return found
+
+
+def asset_names() -> tuple[str, str, str]:
+    """Paths of the stylesheet, the script and the icon."""
+    by_kind = {name.rpartition(".")[2]: name for name in assets()}
+    return by_kind["css"], by_kind["js"], by_kind["svg"]
+
+
+def templates_digest() -> str:
+    """Changes whenever a template or a shared file does."""
+    digest = hashlib.sha256()
+    folder = templates_folder()
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(folder).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()

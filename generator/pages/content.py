@@ -1,0 +1,86 @@
+"""What pages are made of, and what one page is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from generator.network.graph import Graph
+from generator.records import ColorTable, FeatureMaps, Filters, ModelInfo, Predictions, ProbePictures, Record
+
+
+class ModelContent(Record):
+    """Everything the pages of one model show. Every `Picture.file` is a path from the site's root.
+
+    layers: names with a page of their own, in the graph's order. filters: by layer. feature_maps: one for each layer,
+    probe and value. probes: the first one is what a page opens with. predictions: by probe.
+    """
+
+    info: ModelInfo
+    graph: Graph
+    layers: tuple[str, ...]
+    filters: dict[str, Filters]
+    feature_maps: list[FeatureMaps]
+    probes: tuple[ProbePictures, ...]
+    predictions: dict[str, Predictions]
+
+
+class GalleryContent(Record):
+    """A whole site. color_tables: the first signed and the first unsigned one are what a page opens with.
+
+    base_url: where the site will live, or None; only then are there absolute addresses. versions: library and version.
+    config_text: the YAML file, shown on the about page.
+    """
+
+    title: str
+    description: str
+    base_url: str | None
+    models: tuple[ModelContent, ...]
+    color_tables: tuple[ColorTable, ...]
+    versions: list[tuple[str, str]]
+    config_text: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """One file of the site. path: from the root. view: exactly what it shows; its JSON is the page's cache key."""
+
+    path: str
+    template: str
+    view: Record
+
+
+class Link(Record):
+    """href: relative to the page it stands on."""
+
+    text: str
+    href: str
+
+
+class Fact(Record):
+    """A line of a fact table. links: shown instead of the text where given."""
+
+    term: str
+    text: str = ""
+    links: tuple[Link, ...] = ()
+
+
+class Frame(Record):
+    """What every page has around its content.
+
+    root: the way from the page to the site's root, `""` or `"../../"`. stylesheet, script, icon: from the root.
+    canonical, picture: absolute addresses, only with a base URL.
+    """
+
+    title: str
+    description: str
+    site: str
+    root: str
+    stylesheet: str
+    script: str
+    icon: str
+    home: str
+    about: str
+    models: tuple[Link, ...]
+    crumbs: tuple[Link, ...] = ()
+    canonical: str | None = None
+    picture: str | None = None

@@ -1,0 +1,85 @@
+"""The gallery with its addresses and look-ups: what every page builder starts from."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from generator.pages import urls
+from generator.pages.assets import asset_names
+from generator.pages.content import Frame, GalleryContent, Link, ModelContent
+from generator.records import ColorTable, FeatureMaps, ProbePictures
+
+
+class Model:
+    """One model's content with its places; look-ups are by name."""
+
+    def __init__(self, content: ModelContent, places: urls.ModelPlaces):
+        self.content = content
+        self.places = places
+        self.info = content.info
+        self.graph = content.graph
+
+    @cached_property
+    def maps(self) -> dict[tuple[str, str, str], FeatureMaps]:
+        """By layer, probe, value."""
+        return {(m.layer, m.probe, m.value): m for m in self.content.feature_maps}
+
+    @cached_property
+    def maps_by_layer(self) -> dict[str, list[FeatureMaps]]:
+        found: dict[str, list[FeatureMaps]] = {}
+        for maps in self.content.feature_maps:
+            found.setdefault(maps.layer, []).append(maps)
+        return found
+
+    @property
+    def first_probe(self) -> ProbePictures | None:
+        return self.content.probes[0] if self.content.probes else None
+
+    def main_maps(self, layer: str, probe: str) -> FeatureMaps | None:
+        """A layer's activation on a probe; its pre-activation where that is all there is."""
+        return self.maps.get((layer, probe, "activation")) or self.maps.get((layer, probe, "pre_activation"))
+
+    def layer_link(self, page: str, layer: str, suffix: str = "") -> Link | None:
+        """A link to a layer's page; None for a layer without one."""
+        place = self.places.layers.get(layer)
+        return Link(text=layer, href=urls.relative(page, place) + suffix) if place else None
+
+    def link(self, page: str) -> Link:
+        return Link(text=self.info.title, href=urls.relative(page, self.places.index))
+
+
+class Gallery:
+    """All models, and what surrounds every page."""
+
+    def __init__(self, content: GalleryContent):
+        self.content = content
+        places = urls.places(
+            [(m.info.name, m.layers, [p.probe.name for p in m.probes]) for m in content.models],
+        )
+        self.models = tuple(Model(m, places[m.info.name]) for m in content.models)
+
+    def frame(
+        self, page: str, title: str, description: str, crumbs: tuple[Link, ...] = (), picture: str | None = None
+    ) -> Frame:
+        """picture: a file from the root, for previews on social media."""
+        stylesheet, script, icon = asset_names()
+        base = self.content.base_url
+        return Frame(
+            title=title if title == self.content.title else f"{title} · {self.content.title}",
+            description=description,
+            site=self.content.title,
+            root=urls.root(page),
+            stylesheet=stylesheet,
+            script=script,
+            icon=icon,
+            home=urls.relative(page, urls.HOME),
+            about=urls.relative(page, urls.ABOUT),
+            models=tuple(model.link(page) for model in self.models),
+            crumbs=crumbs,
+            canonical=urls.absolute(base, "" if page == urls.HOME else page) if base else None,
+            picture=urls.absolute(base, picture) if base and picture else None,
+        )
+
+    def tables(self, *, signed: bool, unsigned: bool) -> tuple[ColorTable, ...]:
+        """The colour tables a page needs."""
+        return tuple(t for t in self.content.color_tables if (signed if t.signed else unsigned))

@@ -1,0 +1,147 @@
+"""One image's journey: every layer of one probe, from pixels to classes."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from generator.network.graph import Layer
+from generator.pages import tiles, urls, wording
+from generator.pages.content import Frame, Link, Page
+from generator.pages.gallery import Gallery, Model
+from generator.records import ColorTable, FeatureMaps, Picture, Predictions, ProbeInfo, ProbePictures, Record
+
+
+class Unit(Record):
+    """A tile of the strip. href: the unit on its layer's page, with this probe chosen."""
+
+    number: int
+    href: str
+
+
+class Step(Record):
+    """One layer. side: of a map, relative to the input's (0-1). deep: how many maps its glyph stacks (1-12)."""
+
+    number: int
+    layer: Link
+    kind: str
+    shape: str
+    num_units: int
+    side: float
+    deep: int
+    data: str
+    signed: bool
+    file: str
+    columns: int
+    tile_px: tuple[int, int]
+    scale: float
+    units: tuple[Unit, ...]
+    silent: int
+
+
+class Stage(Record):
+    """Layers in a row whose maps are of one size. field: what a position sees at the stage's end."""
+
+    title: str
+    channels: str
+    field: tiles.FieldBox
+    field_text: str
+    steps: tuple[Step, ...]
+
+
+class JourneyView(Record):
+    frame: Frame
+    model: Link
+    probe: ProbeInfo
+    shown: Picture
+    seen: tuple[str, ...]
+    predictions: Predictions | None
+    stages: tuple[Stage, ...]
+    num_steps: int
+    previous: Link | None
+    following: Link | None
+    tables: tuple[ColorTable, ...]
+    any_signed: bool
+    any_unsigned: bool
+
+
+def journey_pages(gallery: Gallery, model: Model) -> list[Page]:
+    return [
+        Page(path=model.places.probes[p.probe.name], template="journey.html.jinja", view=_view(gallery, model, place))
+        for place, p in enumerate(model.content.probes)
+    ]
+
+
+def _view(gallery: Gallery, model: Model, place: int) -> JourneyView:
+    pictures = model.content.probes[place]
+    probe = pictures.probe
+    page = model.places.probes[probe.name]
+    found = [(model.graph.by_name[name], model.main_maps(name, probe.name)) for name in model.content.layers]
+    walked = [(number, layer, maps) for number, (layer, maps) in enumerate(found, start=1) if maps]
+    signed, unsigned = (any(maps.signed is kind for _, _, maps in walked) for kind in (True, False))
+    return JourneyView(
+        frame=gallery.frame(
+            page,
+            f"{probe.title} through {model.info.title}",
+            f"What each layer of {model.info.title} makes of one image: {probe.title}.",
+            crumbs=(model.link(page),),
+            picture=pictures.shown.file,
+        ),
+        model=model.link(page),
+        probe=probe,
+        shown=pictures.shown,
+        seen=wording.preprocessing(pictures.preprocessing),
+        predictions=model.content.predictions.get(probe.name),
+        stages=tuple(_stage(model, page, probe, list(steps)) for _, steps in groupby(walked, key=lambda s: s[1].spatial)),
+        num_steps=len(walked),
+        previous=_probe_link(model, page, place - 1),
+        following=_probe_link(model, page, place + 1),
+        tables=gallery.tables(signed=signed, unsigned=unsigned),
+        any_signed=signed,
+        any_unsigned=unsigned,
+    )
+
+
+def _probe_link(model: Model, page: str, place: int) -> Link | None:
+    if not 0 <= place < len(model.content.probes):
+        return None
+    probe: ProbePictures = model.content.probes[place]
+    return Link(text=probe.probe.title, href=urls.relative(page, model.places.probes[probe.probe.name]))
+
+
+def _stage(model: Model, page: str, probe: ProbeInfo, walked: list[tuple[int, Layer, FeatureMaps]]) -> Stage:
+    last = walked[-1][1]
+    counts = sorted({layer.num_units for _, layer, _ in walked})
+    channels = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    return Stage(
+        title=f"{wording.size(last.spatial)} positions" if last.spatial else "One vector",
+        channels=f"{channels} channels",
+        field=tiles.field_box(last.receptive_field, last.spatial, model.graph.input_shape),
+        field_text=wording.receptive_field(last.receptive_field),
+        steps=tuple(_step(model, page, probe, *step) for step in walked),
+    )
+
+
+def _step(model: Model, page: str, probe: ProbeInfo, number: int, layer: Layer, maps: FeatureMaps) -> Step:
+    place = model.places.layers[layer.name]
+    href = f"{urls.relative(page, place)}?probe={urls.query(probe.name)}"
+    strip = maps.strip
+    target = 40 if maps.map_size == (1, 1) else 84
+    return Step(
+        number=number,
+        layer=Link(text=layer.name, href=href),
+        kind=wording.kind(layer),
+        shape=wording.size(layer.shape),
+        num_units=layer.num_units,
+        side=round(max(n / side for n, side in zip(layer.spatial, model.graph.input_shape, strict=False)), 4)
+        if layer.spatial
+        else 0.0,
+        deep=max(1, min(12, layer.num_units.bit_length())),
+        data=urls.relative(page, model.places.numbers[layer.name]),
+        signed=maps.signed,
+        file=tiles.safe_file(strip.file),
+        columns=strip.columns,
+        tile_px=strip.tile_px,
+        scale=tiles.scale(strip.tile_px, target),
+        units=tuple(Unit(number=unit, href=f"{href}#u{unit}") for unit in maps.strongest[: strip.count]),
+        silent=sum(state == "zero" for state in maps.statistics.state),
+    )

@@ -1,0 +1,150 @@
+"""A model's page: its architecture, all its layers, the images that went through it, and where it came from."""
+
+from __future__ import annotations
+
+from generator.pages import tiles, urls, wording
+from generator.pages.content import Fact, Frame, Page
+from generator.pages.gallery import Gallery, Model
+from generator.records import ColorTable, Picture, Record, Sheet, WeightsInfo
+
+#: How many maps of a layer its row in the table shows at most: the first row of the strip's file, cut by CSS.
+SHOWN_MAPS = 6
+
+
+class LayerRow(Record):
+    """href: None for a layer without a page. strip: its strongest maps on the first probe; the first `shown` are seen."""
+
+    name: str
+    href: str | None
+    kind: str
+    output: str
+    params: int
+    flops: int
+    field: str
+    strip: Sheet | None
+    shown: int
+    signed: bool
+
+
+class ProbeCard(Record):
+    """answer: the class the model finds most likely, and how sure it is where it says so."""
+
+    title: str
+    href: str
+    picture: Picture
+    pixelated: bool
+    answer: str
+    score: str
+
+
+class ModelView(Record):
+    frame: Frame
+    title: str
+    description: str
+    facts: tuple[Fact, ...]
+    mosaic: tuple[tiles.Cell, ...]
+    layers: tuple[LayerRow, ...]
+    probes: tuple[ProbeCard, ...]
+    seen: tuple[str, ...]
+    weights: WeightsInfo | None
+    source: str
+    tables: tuple[ColorTable, ...]
+
+
+def model_page(gallery: Gallery, model: Model) -> Page:
+    page = model.places.index
+    info = model.info
+    rows = tuple(_row(model, page, layer.name) for layer in model.graph.layers)
+    view = ModelView(
+        frame=gallery.frame(
+            page,
+            info.title,
+            info.description or f"{info.title} from the inside.",
+            picture=model.first_probe.shown.file if model.first_probe else None,
+        ),
+        title=info.title,
+        description=info.description,
+        facts=_facts(model),
+        mosaic=mosaic(model, 18, 56),
+        layers=rows,
+        probes=tuple(probe_card(model, page, place) for place in range(len(model.content.probes))),
+        seen=wording.preprocessing(info.preprocessing),
+        weights=info.weights,
+        source=info.source,
+        tables=first_tables(gallery),
+    )
+    return Page(path=page, template="model.html.jinja", view=view)
+
+
+def first_tables(gallery: Gallery) -> tuple[ColorTable, ...]:
+    """The colour tables pages open with: the first unsigned and the first signed one."""
+    tables = gallery.content.color_tables
+    return tuple(t for s in (False, True) for t in [t for t in tables if t.signed is s][:1])
+
+
+def _facts(model: Model) -> tuple[Fact, ...]:
+    info, graph = model.info, model.graph
+    facts = [
+        Fact(term="Input", text=wording.size(graph.input_shape)),
+        Fact(term="Layers", text=f"{sum(layer.has_kernel for layer in graph.layers)} with weights"),
+        Fact(term="Parameters", text=wording.amount(info.num_params)),
+        Fact(term="Operations per image", text=wording.amount(sum(layer.flops for layer in graph.layers))),
+    ]
+    if info.num_classes:
+        facts.append(Fact(term="Classes", text=f"{info.num_classes:,}"))
+    return (*facts, *(Fact(term=term, text=text) for term, text in info.facts))
+
+
+def _row(model: Model, page: str, name: str) -> LayerRow:
+    layer = model.graph.by_name[name]
+    link = model.layer_link(page, name)
+    maps = model.main_maps(name, model.first_probe.probe.name) if model.first_probe and link else None
+    strip = maps.strip if maps and maps.map_size != (1, 1) else None
+    return LayerRow(
+        name=name,
+        href=link.href if link else None,
+        kind=wording.kind(layer),
+        output=wording.size(layer.shape),
+        params=layer.num_params,
+        flops=layer.flops,
+        field="whole image" if layer.receptive_field.whole else wording.size(layer.receptive_field.size),
+        strip=strip,
+        shown=min(strip.columns, SHOWN_MAPS) if strip else 0,
+        signed=bool(maps and maps.signed),
+    )
+
+
+def probe_card(model: Model, page: str, place: int) -> ProbeCard:
+    pictures = model.content.probes[place]
+    predictions = model.content.predictions.get(pictures.probe.name)
+    best = predictions.top[0] if predictions and predictions.top else None
+    sure = best is not None and predictions is not None and predictions.scores == "probability"
+    return ProbeCard(
+        title=pictures.probe.title,
+        href=urls.relative(page, model.places.probes[pictures.probe.name]),
+        picture=pictures.shown,
+        pixelated=pictures.shown.width_px < 96,
+        answer=best.label if best else "",
+        score=f"{100 * best.score:.0f} %" if best and sure else "",
+    )
+
+
+def mosaic(model: Model, count: int, target_px: float) -> tuple[tiles.Cell, ...]:
+    """Tiles that show the model's depth: first filters, then strongest maps of layers from early to late."""
+    cells: list[tiles.Cell] = []
+    coloured = [f for f in model.content.filters.values() if f.look in ("colour", "grey") and f.sheets]
+    if coloured:
+        by_norm = sorted(range(coloured[0].num_units), key=lambda unit: -(coloured[0].norms[unit] or 0))
+        cells = [tiles.cell(coloured[0].sheets, unit, target_px) for unit in by_norm[: count // 3]]
+    if model.first_probe is None:
+        return tuple(cells)
+    probe = model.first_probe.probe.name
+    found = [model.main_maps(name, probe) for name in model.content.layers]
+    spatial = [m for m in found if m and min(m.map_size) >= 7 and m.strongest]
+    wanted = count - len(cells)
+    for i in range(wanted if spatial else 0):
+        maps = spatial[round(i * (len(spatial) - 1) / max(1, wanted - 1))]
+        already = round((i - 1) * (len(spatial) - 1) / max(1, wanted - 1)) if i else -1
+        turn = i % min(maps.strip.count, len(maps.strongest)) if spatial[already] is maps or i % 2 else 0
+        cells.append(tiles.cell([maps.strip], turn, target_px, maps.signed))
+    return tuple(cells)

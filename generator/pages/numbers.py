@@ -1,0 +1,57 @@
+"""The layer's numbers as the compact JSON that `site.js` reads: three significant digits, one list for each quantity."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from generator.pages.layer_page import FilterNumbers, LayerNumbers, MapNumbers
+
+#: One letter for each state of a unit: ok, constant, zero, nan, infinite.
+LETTERS = {"ok": "o", "constant": "c", "zero": "z", "nan": "n", "infinite": "i"}
+
+
+def numbers_json(view: LayerNumbers) -> str:
+    """JSON that is also safe inside a script element."""
+    payload = {
+        "layer": view.layer,
+        "maps": [_maps(maps) for maps in view.maps],
+        "filters": _filters(view.filters) if view.filters else None,
+    }
+    text = json.dumps(payload, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _maps(maps: MapNumbers) -> dict[str, Any]:
+    statistics = maps.statistics
+    return {
+        "probe": maps.probe,
+        "value": maps.value,
+        "signed": maps.signed,
+        "shared": _short(maps.shared_bounds[1]),
+        "bound": [_short(high) for _, high in maps.tile_bounds],
+        "min": [_short(x) for x in statistics.minimum],
+        "max": [_short(x) for x in statistics.maximum],
+        "mean": [_short(x) for x in statistics.mean],
+        "zero": [_short(x) for x in statistics.zero_fraction],
+        "state": "".join(LETTERS[state] for state in statistics.state),
+    }
+
+
+def _filters(filters: FilterNumbers) -> dict[str, Any]:
+    return {
+        "norms": [_short(x) for x in filters.norms],
+        "scale": [_short(x) for x in filters.scale],
+        "bias": [_short(x) for x in filters.bias],
+        "per_filter": filters.num_strongest,
+        "strongest": [[(source, channel, _short(w)) for source, channel, w in inputs] for inputs in filters.strongest],
+        "sources": [source.model_dump() for source in filters.sources],
+        "sheets": [sheet.model_dump(include={"file", "tile_px", "columns", "first", "count"}) for sheet in filters.sheets],
+    }
+
+
+def _short(value: float | None) -> float | int | None:
+    if value is None:
+        return None
+    rounded = float(f"{value:.3g}")
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e6 else rounded

@@ -1,0 +1,102 @@
+"""How tiles are laid out on a page: which sheet, which place in it, and at which whole-number scale.
+
+A tile is drawn by CSS from its sheet (`--i` image, `--c` columns, `--x --y` place, `--w --h` size, `--z` scale), so a page
+needs one element for each unit. Scales are whole numbers, or one over a whole number, so that pixels stay pixels.
+"""
+
+from __future__ import annotations
+
+import re
+
+from generator.network.graph import ReceptiveField
+from generator.records import Record, Sheet
+
+SAFE_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._/-]*")
+
+
+def safe_file(file: str) -> str:
+    """The same path, known to be harmless inside CSS's `url()`. Raises ValueError otherwise."""
+    if not SAFE_FILE.fullmatch(file) or ".." in file:
+        raise ValueError(f"not a safe path of a picture: {file!r}")
+    return file
+
+
+def scale(tile_px: tuple[int, int], target_px: float) -> float:
+    """The whole number, or one over one, that brings a tile's longer side nearest to `target_px`."""
+    side = max(tile_px)
+    if side <= target_px:
+        return float(max(1, round(target_px / side)))
+    return 1 / max(1, round(side / target_px))
+
+
+def scales(tile_px: tuple[int, int], target_px: float) -> tuple[float, float, float]:
+    """Three different scales, small to large, around `target_px`."""
+    middle = scale(tile_px, target_px)
+    small = scale(tile_px, middle * max(tile_px) / 1.7)
+    large = scale(tile_px, middle * max(tile_px) * 1.9)
+    if small == middle:
+        small = 1 / (round(1 / middle) + 1) if middle <= 1 else middle - 1
+    if large == middle:
+        large = middle + 1
+    return small, middle, large
+
+
+class Block(Record):
+    """One sheet's part of a grid: `count` tiles from `first`, `columns` in a row of the file."""
+
+    columns: int
+    first: int
+    count: int
+
+
+class Cell(Record):
+    """One tile on its own. signed: which colour tables serve it; None where the picture carries its colours."""
+
+    file: str
+    columns: int
+    column: int
+    row: int
+    width_px: int
+    height_px: int
+    scale: float
+    signed: bool | None = None
+
+
+def blocks(sheets: list[Sheet]) -> tuple[Block, ...]:
+    return tuple(Block(columns=s.columns, first=s.first, count=s.count) for s in sheets)
+
+
+def cell(sheets: list[Sheet], unit: int, target_px: float, signed: bool | None = None) -> Cell:
+    """Where tile `unit` is drawn, about `target_px` large."""
+    sheet = next(s for s in sheets if s.first <= unit < s.first + s.count)
+    row, column = divmod(unit - sheet.first, sheet.columns)
+    height, width = sheet.tile_px
+    return Cell(
+        file=safe_file(sheet.file),
+        columns=sheet.columns,
+        column=column,
+        row=row,
+        width_px=width,
+        height_px=height,
+        scale=scale(sheet.tile_px, target_px),
+        signed=signed,
+    )
+
+
+class FieldBox(Record):
+    """A receptive field on the input image, in per cent of its sides; may reach over its edges into the padding."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def field_box(field: ReceptiveField, map_size: tuple[int, int] | None, image: tuple[int, ...]) -> FieldBox:
+    """The receptive field of the middle position of a map of `map_size` on an image `(h, w, ...)`."""
+    if field.whole or map_size is None:
+        return FieldBox(left=0, top=0, width=100, height=100)
+    edges = [first + (n // 2) * step for first, step, n in zip(field.first, field.stride, map_size, strict=True)]
+    top, left = (round(100 * edge / side, 2) for edge, side in zip(edges, image, strict=False))
+    height, width = (round(100 * extent / side, 2) for extent, side in zip(field.size, image, strict=False))
+    return FieldBox(left=left, top=top, width=width, height=height)

@@ -1,0 +1,66 @@
+"""Where every page lives, and the relative way from one to another.
+
+index.html · about.html · m/<model>/index.html · m/<model>/<layer>.html · m/<model>/probes/<probe>.html
+m/<model>/<layer>.js: the layer's numbers, read by its page and by journeys when a tile is opened
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from generator.naming import unique_slugs
+
+HOME = "index.html"
+ABOUT = "about.html"
+NOT_FOUND = "404.html"
+SITEMAP = "sitemap.xml"
+
+#: Pages of a model that a layer's page must not take the place of.
+RESERVED = ("index", "probes", "health", "classes", "hierarchy", "compare", "data")
+
+
+@dataclass(frozen=True)
+class ModelPlaces:
+    """Paths of one model's pages from the site's root. layers, numbers, probes: by name."""
+
+    index: str
+    layers: dict[str, str]
+    numbers: dict[str, str]
+    probes: dict[str, str]
+
+
+def places(models: Sequence[tuple[str, Sequence[str], Sequence[str]]]) -> dict[str, ModelPlaces]:
+    """Paths for `(model, layers, probes)`, by model name."""
+    found = {}
+    folders = unique_slugs([name for name, _, _ in models])
+    for (name, layers, probes), folder in zip(models, folders, strict=True):
+        slugs = unique_slugs(layers, RESERVED)
+        found[name] = ModelPlaces(
+            index=f"m/{folder}/index.html",
+            layers={layer: f"m/{folder}/{slug}.html" for layer, slug in zip(layers, slugs, strict=True)},
+            numbers={layer: f"m/{folder}/{slug}.js" for layer, slug in zip(layers, slugs, strict=True)},
+            probes={probe: f"m/{folder}/probes/{slug}.html" for probe, slug in zip(probes, unique_slugs(probes), strict=True)},
+        )
+    return found
+
+
+def root(page: str) -> str:
+    """The way from a page to the site's root: `""`, `"../../"`."""
+    return "../" * page.count("/")
+
+
+def relative(page: str, target: str) -> str:
+    """The link on `page` that leads to `target`, percent-encoded."""
+    return quote(posixpath.relpath(target, posixpath.dirname(page) or "."))
+
+
+def absolute(base_url: str, target: str) -> str:
+    return f"{base_url.rstrip('/')}/{quote(target)}"
+
+
+def query(value: str) -> str:
+    """A value inside a link's `?key=value`, percent-encoded."""
+    return quote(value, safe="")

@@ -1,0 +1,231 @@
+/* Nothing here is needed to read a page. It opens tiles large, remembers choices and switches light and dark. */
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const by = (id) => document.getElementById(id);
+  const keep = {
+    get(key) { try { return localStorage.getItem("cnnscope." + key); } catch { return null; } },
+    set(key, value) { try { localStorage.setItem("cnnscope." + key, value); } catch { /* private window */ } },
+  };
+
+  const theme = by("theme");
+  theme.hidden = false;
+  theme.addEventListener("click", () => {
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    keep.set("theme", root.dataset.theme);
+  });
+
+  /* Choices: the page's address wins, then what was chosen last. */
+  const asked = new URLSearchParams(location.search).get("probe");
+  for (const group of document.querySelectorAll("[data-remember]")) {
+    const key = group.dataset.remember;
+    const inputs = [...group.querySelectorAll("input")];
+    const wanted = (inputs[0].name === "probe" && asked) || keep.get(key);
+    const found = inputs.find((input) => input.value === wanted);
+    if (found) found.checked = true;
+    group.addEventListener("change", (event) => {
+      keep.set(key, event.target.value);
+      if (event.target.name === "probe") {
+        try {
+          history.replaceState(history.state, "", "?probe=" + encodeURIComponent(event.target.value) + location.hash);
+        } catch { /* some browsers refuse this for files */ }
+      }
+      if (viewer.open) draw();
+    });
+  }
+
+  /* Numbers lie in scripts beside the layers' pages, so that they load from file:// too. */
+  const numbers = new Map();
+  const waiting = new Map();
+  window.cnnscope = (data) => { numbers.set(data.layer, data); };
+  const load = (place, then) => {
+    const { layer, numbers: source } = place.dataset;
+    if (numbers.has(layer)) return;
+    if (!waiting.has(layer)) {
+      const script = document.createElement("script");
+      script.src = source;
+      document.head.append(script);
+      waiting.set(layer, script);
+    }
+    waiting.get(layer).addEventListener("load", then, { once: true });
+  };
+
+  const viewer = by("viewer");
+  if (!viewer) return;
+  const tiles = [...document.querySelectorAll("a.t[id]")];
+  const picture = by("viewer-picture");
+  let current = null;
+
+  const text = (value) => {
+    if (value === null || value === undefined) return "none";
+    const size = Math.abs(value);
+    if (value === 0) return "0";
+    return (size < 1e-3 || size >= 1e6 ? value.toExponential(2) : String(+value.toPrecision(3))).replace("-", "−");
+  };
+  const element = (tag, content, attributes = {}) => {
+    const made = document.createElement(tag);
+    if (content) made.append(content);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    return made;
+  };
+  const list = (facts) => {
+    const made = element("dl");
+    for (const [term, value] of facts) made.append(element("dt", term), element("dd", value));
+    return made;
+  };
+  const copy = (from, to, names = ["i", "c", "x", "y", "w", "h", "f", "mark"]) => {
+    const style = getComputedStyle(from);
+    for (const name of names) {
+      const value = style.getPropertyValue("--" + name).trim();
+      if (value) to.style.setProperty("--" + name, value); else to.style.removeProperty("--" + name);
+    }
+  };
+  const fit = (to, width, height) => {
+    const scale = Math.min(width / to.style.getPropertyValue("--w"), height / to.style.getPropertyValue("--h"));
+    to.style.setProperty("--z", scale >= 1 ? Math.floor(scale) : scale);
+  };
+  const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`);
+
+  const legend = (low, middle, high) => {
+    by("viewer-legend").hidden = high === null;
+    by("viewer-legend").querySelectorAll("span").forEach((span, i) => { span.textContent = [low, middle, high][i]; });
+  };
+
+  function draw() {
+    const place = current.closest("[data-layer]");
+    const { layer, model } = place.dataset;
+    const filter = current.id[0] === "f";
+    const unit = Number(current.id.match(/\d+$/)[0]);
+    const probe = place.dataset.probe || chosen("probe")?.value;
+    const value = chosen("value")?.value || "activation";
+    const shared = !place.dataset.probe && chosen("scale")?.value === "shared";
+    const title = chosen("probe")?.parentNode.title || (place.dataset.probe ? document.querySelector("h1").textContent : "");
+    const data = numbers.get(layer);
+    const facts = by("viewer-facts");
+
+    by("viewer-title").textContent = (filter ? "Filter " : "Unit ") + unit;
+    by("viewer-where").textContent = [layer, model, filter ? "" : title].filter(Boolean).join(" · ");
+    copy(current, picture);
+    const mark = picture.style.getPropertyValue("--mark");
+    picture.style.backgroundImage = mark;
+    picture.style.filter = mark ? "none" : "";
+    const wide = innerWidth > 960;
+    fit(picture, Math.min(wide ? 590 : innerWidth - 40, innerWidth - 40), Math.min(wide ? 500 : innerHeight * 0.5, innerHeight - 170));
+    by("viewer-legend").style.setProperty("--f", picture.style.getPropertyValue("--f") || "none");
+    facts.replaceChildren();
+    legend("", "", null);
+    const more = by("viewer-more");
+    more.hidden = !place.dataset.probe;
+    more.href = current.href;
+    const near = tiles.indexOf(current);
+    by("viewer-previous").disabled = near === 0;
+    by("viewer-next").disabled = near === tiles.length - 1;
+    if (!data) { load(place, () => { if (viewer.open) draw(); }); return; }
+
+    if (!filter) {
+      const maps = data.maps.find((m) => m.probe === probe && m.value === value) || data.maps.find((m) => m.probe === probe);
+      if (maps) {
+        const high = shared ? maps.shared : maps.bound[unit];
+        legend(maps.signed ? "−" + text(high) : "0", maps.signed ? "0" : "", text(high));
+        const state = { z: "zero everywhere", c: "the same everywhere", n: "not a number", i: "infinite" }[maps.state[unit]];
+        facts.append(list([
+          ...(state ? [["State", state]] : []),
+          ["Maximum", text(maps.max[unit])], ["Mean", text(maps.mean[unit])], ["Minimum", text(maps.min[unit])],
+          ["Zero", text(100 * maps.zero[unit]) + " %"], ["Brightness", shared ? "shared by the layer" : "this tile’s own"],
+        ]));
+      }
+    }
+    const kernels = data.filters;
+    if (!kernels || place.dataset.probe) return;
+    const other = by((filter ? "u" : "f") + unit);
+    if (other) {
+      const small = element("a", "", { class: "t", href: "#" + other.id, "aria-label": (filter ? "Map" : "Filter") + " of this unit" });
+      copy(other, small);
+      fit(small, 96, 96);
+      facts.append(element("h3", filter ? "Its map on " + title : "Its filter"), small);
+    }
+    facts.append(list([["Norm of the filter", text(kernels.norms[unit])], ["Bias", text(kernels.bias[unit])]]));
+    const inputs = kernels.strongest[unit] || [];
+    if (inputs.length) {
+      const items = element("ul", "", { class: "inputs" });
+      inputs.forEach(([source, channel, weight], k) => {
+        const item = element("li");
+        const slot = unit * kernels.per_filter + k;
+        const sheet = kernels.sheets.find((s) => slot >= s.first && slot < s.first + s.count);
+        if (sheet) {
+          const slice = element("i", "", { class: "t" });
+          const at = slot - sheet.first;
+          const set = { i: `url(${root.dataset.root}${sheet.file})`, c: sheet.columns, x: at % sheet.columns,
+            y: Math.floor(at / sheet.columns), w: sheet.tile_px[1], h: sheet.tile_px[0] };
+          for (const [name, v] of Object.entries(set)) slice.style.setProperty("--" + name, v);
+          slice.style.setProperty("--of", "none");
+          fit(slice, 36, 36);
+          item.append(slice);
+        }
+        const { text: name, href } = kernels.sources[source];
+        const label = name + " " + channel;
+        item.append(href ? element("a", label, { href: root.dataset.root + href + "#u" + channel }) : element("span", label), text(weight));
+        items.append(item);
+      });
+      facts.append(element("h3", "Strongest inputs"), items);
+    }
+  }
+
+  const goTo = (hash, push) => {
+    const address = location.pathname + location.search + hash;
+    try { history[push ? "pushState" : "replaceState"](push ? { opened: true } : history.state, "", address); } catch { location.hash = hash; }
+  };
+  const show = (tile, push) => {
+    current = tile;
+    goTo("#" + tile.id, push);
+    if (!viewer.open) viewer.showModal();
+    draw();
+  };
+  const step = (by) => {
+    const next = tiles[tiles.indexOf(current) + by];
+    if (next) show(next, false);
+  };
+  const sync = () => {
+    const tile = by(decodeURIComponent(location.hash.slice(1)));
+    if (tile && tile.matches("a.t")) {
+      current = tile;
+      if (!viewer.open) viewer.showModal();
+      draw();
+    } else if (viewer.open) viewer.close();
+  };
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a.t");
+    if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    const tile = link.id ? link : by(link.hash.slice(1));
+    event.preventDefault();
+    show(tile, !viewer.open);
+  });
+  viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
+  viewer.addEventListener("close", () => {
+    if (location.hash.slice(1) === current.id) {
+      if (history.state?.opened) history.back(); else goTo("", false);
+    }
+    current.focus();
+  });
+  by("viewer-close").addEventListener("click", () => viewer.close());
+  by("viewer-previous").addEventListener("click", () => step(-1));
+  by("viewer-next").addEventListener("click", () => step(1));
+  const probes = [...document.querySelectorAll('input[name="probe"]')];
+  by("viewer-hint").textContent = probes.length > 1 ? "← → other units   ↑ ↓ other images   Esc closes" : "← → other units   Esc closes";
+  viewer.addEventListener("keydown", (event) => {
+    const along = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const down = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (along) { event.preventDefault(); step(along); }
+    if (down && probes.length > 1) {
+      event.preventDefault();
+      const next = probes[(probes.indexOf(chosen("probe")) + down + probes.length) % probes.length];
+      next.checked = true;
+      next.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+  });
+  addEventListener("hashchange", sync);
+  addEventListener("popstate", sync);
+  if (location.hash) sync();
+})();
