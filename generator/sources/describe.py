@@ -9,7 +9,7 @@ from generator.config.schema import FlaxSource, SourceConfig, ZooSource
 from generator.errors import ConfigError, Problem, UserError
 from generator.records import Preprocessing, WeightsInfo
 from generator.sources.contract import SourceFacts
-from generator.sources.python_files import parse_import_path, source_files
+from generator.sources.python_files import source_files
 from generator.sources.weights import checkpoint_format
 from generator.zoo.registry import entry
 
@@ -63,6 +63,7 @@ def _describe_zoo(source: ZooSource, base: Path) -> SourceFacts:
 
 def _describe_flax(source: FlaxSource, base: Path) -> SourceFacts:
     path = weights_path(source, base)
+    module, _, class_name = source.module.partition(":")
     problems: list[Problem] = []
     height, width, channels = source.input_shape
     if channels not in (1, 3):
@@ -70,7 +71,7 @@ def _describe_flax(source: FlaxSource, base: Path) -> SourceFacts:
         problems.append(Problem(source.module, rule, "input_shape is (height, width, channels)"))
     code: tuple[Path, ...] = ()
     try:
-        code = source_files(parse_import_path(source.module)[0], base)
+        code = source_files(module, base)
     except UserError as error:
         problems += error.problems
     try:
@@ -80,7 +81,7 @@ def _describe_flax(source: FlaxSource, base: Path) -> SourceFacts:
     if problems:
         raise ConfigError(problems)
     return SourceFacts(
-        title=parse_import_path(source.module)[1],
+        title=class_name,
         description="",
         input_shape=source.input_shape,
         preprocessing=Preprocessing(size_px=(height, width), channels="grey" if channels == 1 else "rgb"),

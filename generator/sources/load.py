@@ -56,7 +56,7 @@ def _flax_module(source: FlaxSource, base: Path) -> PureModule:
     if not is_nnx and not (isinstance(module_class, type) and issubclass(module_class, linen.Module)):
         rule = "this is neither a flax.nnx.Module nor a flax.linen.Module"
         raise ConfigError(Problem(source.module, rule, "name the module's class"))
-    _check_arguments(source, module_class, {"rngs": None} if is_nnx else {})
+    _check_arguments(source, module_class, ["rngs"] if is_nnx else [])
     try:
         if is_nnx:
             return pure_nnx(lambda: module_class(**source.arguments, rngs=nnx.Rngs(0)))
@@ -68,10 +68,12 @@ def _flax_module(source: FlaxSource, base: Path) -> PureModule:
         raise NetworkError(Problem(source.module, rule, "check `arguments` and `input_shape`")) from error
 
 
-def _check_arguments(source: FlaxSource, module_class: Any, given: dict[str, Any]) -> None:
-    signature = inspect.signature(module_class)
+def _check_arguments(source: FlaxSource, module_class: Any, given: list[str]) -> None:
+    # Of the constructor itself: the signature of an NNX class is that of its metaclass, which takes anything.
+    _, *parameters = inspect.signature(module_class.__init__).parameters.values()
+    signature = inspect.Signature(parameters)
     try:
-        signature.bind(**source.arguments, **given)
+        signature.bind(**source.arguments, **dict.fromkeys(given))
     except TypeError as error:
         rule = f"`arguments` do not fit its constructor: {error}"
         raise ConfigError(Problem(source.module, rule, f"it takes {signature}")) from error

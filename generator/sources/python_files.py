@@ -17,14 +17,6 @@ from typing import Any
 from generator.errors import ConfigError, NetworkError, Problem, did_you_mean
 
 
-def parse_import_path(text: str) -> tuple[str, str]:
-    """`package.file:Class` as `(module, class name)`; raises `ConfigError` for anything else."""
-    module, colon, name = text.partition(":")
-    if not colon or not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
-        raise ConfigError(Problem(text, "this is not an import path", "write it as `package.file:Class`"))
-    return module, name
-
-
 def source_files(module: str, base: Path) -> tuple[Path, ...]:
     """The file of `module`, then, sorted, the files it imports from beside the config or from its own package.
 
@@ -38,7 +30,7 @@ def import_class(text: str, base: Path) -> Any:
 
     Raises `ConfigError` if there is no such module or class and `NetworkError` if importing it fails.
     """
-    module, name = parse_import_path(text)
+    module, _, name = text.partition(":")
     local = {local: path for local, path in _closure(module, base).items() if path.is_relative_to(base.resolve())}
     for stale in local:
         sys.modules.pop(stale, None)

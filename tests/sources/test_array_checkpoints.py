@@ -67,6 +67,15 @@ def test_round_trip_whatever_the_suffix(tmp_path, kind):
         assert (found[name].dtype, found[name].shape, found[name].tobytes()) == (array.dtype, array.shape, array.tobytes())
 
 
+@pytest.mark.parametrize("length", [0x0280, 0x0480, 0x4B50, 0x8B1F])
+def test_safetensors_whose_length_looks_like_another_format(tmp_path, length):
+    """The first bytes are the header's length; here they read as a pickle, a zip or a gzip archive."""
+    header = b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'.ljust(length)
+    path = tmp_path / "weights"
+    path.write_bytes(struct.pack("<Q", length) + header + np.array([1, 2], np.float32).tobytes())
+    np.testing.assert_array_equal(read_checkpoint(path)["w"], [1, 2])
+
+
 def test_npz_in_fortran_order_compressed_and_big_endian(tmp_path):
     path = tmp_path / "weights.npz"
     tensors = {"f": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "big": np.arange(3, dtype=">f4")}

@@ -50,12 +50,13 @@ def checkpoint_format(path: Path) -> Format:
         raise _unreadable(path, error) from error
     if num_bytes == 0:
         raise WeightsError(Problem(str(path), "the weights file is empty", "copy or download it again"))
-    if head.startswith(b"PK"):
+    # First, because its first bytes are a length and may look like anything else's.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= num_bytes:
+        return "safetensors"
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_format(path)
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "pth (legacy)"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= num_bytes:
-        return "safetensors"
     for start, what in _FOREIGN.items():
         if head.startswith(start):
             raise WeightsError(Problem(str(path), f"this is {what}, not a checkpoint that can be read", _KNOWN))

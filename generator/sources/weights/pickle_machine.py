@@ -9,6 +9,7 @@ not need are refused.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -154,10 +155,12 @@ def unpickle(stream: BytesIO, allowed: Mapping[str, Any], persistent: Callable[[
     """
     machine = _Machine(allowed, persistent)
     try:
-        for instruction, argument, _ in pickletools.genops(stream):
-            if instruction.name == "STOP":
-                return machine.stack.pop()
-            machine.step(instruction.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd escapes in texts, which only damaged files hold
+            for instruction, argument, _ in pickletools.genops(stream):
+                if instruction.name == "STOP":
+                    return machine.stack.pop()
+                machine.step(instruction.name, argument)
     except (ForeignGlobalError, DamagedError):
         raise
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError) as error:
