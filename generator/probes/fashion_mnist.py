@@ -79,6 +79,18 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnnscope" / "fashion-mnist"
 
 
+def obtain(folder: Path | None, report: Callable[[str, int, int], None]) -> FashionMnist:
+    """The data set from `folder` if named, else from wherever it lies on this machine, else downloaded into the cache.
+
+    report: as for `download`. Raises `ProbeError` naming the ways out if none of that works.
+    """
+    found = find(folder)
+    if found is None:
+        found = default_cache()
+        download(found, report)
+    return load(found)
+
+
 def find(folder: Path | None = None, system: Path = SYSTEM_FOLDER, cache: Path | None = None) -> Path | None:
     """The folder with all four files, packed or not: `folder` if named, else the system's or the cache; None if none has them.
 
