@@ -12,7 +12,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol
@@ -102,8 +102,7 @@ def train(
     num_steps = setup.epochs * steps_per_epoch
     kept = {*KEPT_STEPS, *(epoch * steps_per_epoch for epoch in KEPT_EPOCHS), num_steps}
     graph, params, stats = nnx.split(_TrainedFashionCnn(rngs=nnx.Rngs(seed)), nnx.Param, nnx.BatchStat)
-    optimizer = _optimizer(setup, num_steps)
-    advance = jax.jit(partial(_step, graph, optimizer, setup), donate_argnums=(0, 1, 2))
+    optimizer, advance = _compiled(graph, setup, num_steps)
     state = (params, stats, optimizer.init(params))
     key = jax.random.key(seed)
     snapshots = [Snapshot(0, flatten(nnx.merge_state(*state[:2])))]
@@ -204,6 +203,13 @@ def run(data: Dataset, out: Path, epochs: int, seed: int, report: Callable[[Prog
     files[CARD_FILE] = (card.model_dump_json(indent=2) + "\n").encode()
     _write(out, files)
     return card
+
+
+@cache
+def _compiled(graph: nnx.GraphDef, setup: Setup, num_steps: int) -> tuple[optax.GradientTransformation, Callable]:
+    """The optimiser and the compiled `_step`; kept, for compiling takes seconds, and data and seed make no difference to it."""
+    optimizer = _optimizer(setup, num_steps)
+    return optimizer, jax.jit(partial(_step, graph, optimizer, setup), donate_argnums=(0, 1, 2))
 
 
 def _optimizer(setup: Setup, num_steps: int) -> optax.GradientTransformation:
