@@ -1,7 +1,8 @@
 """Charts as matplotlib figures, written as small SVGs that can stand alone or be placed inline.
 
-Text and axes are drawn in `currentColor`: inline they follow the page; opened alone or as an `<img>` they follow the reader's light
-or dark preference. The SVGs carry no ids, dates or random names, so several fit on one page and bytes are reproducible.
+Text and axes are drawn in `currentColor`: inline they follow the page; opened alone or as an `<img>` they follow the reader's
+preference for light or dark. The SVGs carry no ids, dates or random names, so several fit on one page and the same numbers give
+the same bytes.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class _Box:
 def norms_and_biases(norms: Sequence[float | None], biases: Sequence[float | None]) -> bytes:
     """SVG, 720 x 176 px: kernel norms (upper row) and biases (lower row) of a layer's filters.
 
-    norms, biases: one number a unit; None, NaN or infinity where there is none (left blank and counted). Wide panels are in unit
-    order, narrow ones sort the same numbers, largest first. The axis names the smallest, middle and largest value.
+    norms, biases: one number a unit; None, NaN or infinity where there is none (left blank and counted). Wide panels are in
+    unit order, narrow ones sort the same numbers, largest first. The axis names the smallest, middle and largest value.
     """
     figure = Figure(figsize=(WIDTH_PX / DPI, HEIGHT_PX / DPI), dpi=DPI)
     figure.patch.set_visible(False)

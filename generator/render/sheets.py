@@ -1,8 +1,8 @@
 """Sprites: tiles packed into few picture files, and their encoding.
 
-Feature maps are grey and travel as WebP. Small tiles (up to 32 px) are lossless, because a lossy codec bleeds over tile edges and
-saves nothing there; their greys are rounded to steps that keep 0, 128 and 255. Larger tiles are lossy. Measured on all layers of
-EfficientNet-Lite0 (per-tile scale, of 255 grey levels):
+Feature maps are grey and travel as WebP. Small tiles (up to 32 px) are lossless, because a lossy codec bleeds over tile edges
+and saves nothing there; their greys are rounded to steps that keep 0, 128 and 255. Larger tiles are lossy. Measured on the
+rectified layers of EfficientNet-Lite0 (per-tile scale, of 255 grey levels; signed maps are noisier):
 
 | tile side | encoding | largest error | mean error | KB per megapixel |
 |---|---|---|---|---|
@@ -32,7 +32,8 @@ MAX_SIDE_PX = 2048
 LOSSLESS_STEPS = ((16, 8), (32, 16))
 QUALITY = 60
 
-#: Colours of a rounded scale, zero in the middle: with the transparent one they fill four bits. 1,280 x 1,000 weights take 0.6 MB.
+#: Colours of a rounded scale, zero in the middle: with the transparent one they fill four bits; 1,280 x 1,000 weights take
+#: 0.6 MB.
 COARSE_LEVELS = 15
 
 

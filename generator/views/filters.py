@@ -1,8 +1,9 @@
 """Filters: what the kernels of one layer look like, which inputs each one listens to, and how large they are.
 
 All tiles of a layer share one scale with zero in the middle (grey 128 of colour tiles, the middle of the diverging colormap
-otherwise). A weight matrix is scaled to the 99.5 % quantile of its magnitudes and clipped, since a few outliers would leave the rest
-blank (`bounds` says so), and drawn in 15 colours; one beyond 2,048 px a side shows the weight of largest magnitude of each block. NaN weights are transparent (magenta in colour tiles); infinite ones lie at the ends of the scale.
+otherwise). A weight matrix is scaled to the 99.5 % quantile of its magnitudes and clipped, since a few outliers would leave the
+rest blank (`bounds` says so), and drawn in 15 colours; one beyond 2,048 px a side shows of each block the weight of largest
+magnitude. NaN weights are transparent (magenta in colour tiles); infinite ones lie at the ends of the scale.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def draw(
 ) -> Drawn:
     """Draws `kernel`, float32 `(kh, kw, cin // groups, cout)` or `(cin, cout)`; the record is `Filters`.
 
-    scale, bias: float32 `(cout,)`, the folded normalisation's factor and the effective offset. sources: the unit behind each input
-    channel, over all groups. num_strongest: how many inputs a filter names, at most its own number of inputs.
+    scale, bias: float32 `(cout,)`, the folded normalisation's factor and the effective offset. sources: the unit behind each
+    input channel, over all groups. num_strongest: how many inputs a filter names, at most its own number of inputs.
     Raises ValueError where shapes disagree.
     """
     kernel = np.asarray(kernel, np.float32)

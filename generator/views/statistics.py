@@ -19,7 +19,7 @@ class MapStatistics:
 
     minimum, maximum, mean: NaN or infinite where the map holds such values. lowest, highest: of the finite values only, 0 where
     there is none. zero_fraction: share of exact zeros. states: as in `records.UnitStatistics`; a map of one position is never
-    `constant`.
+    `constant`. signed: whether a negative value occurs anywhere in the layer.
     """
 
     minimum: np.ndarray
@@ -29,11 +29,7 @@ class MapStatistics:
     highest: np.ndarray
     zero_fraction: np.ndarray
     states: list[str]
-
-    @property
-    def signed(self) -> bool:
-        """Whether a negative value occurs anywhere in the layer."""
-        return bool((self.lowest < 0).any() or (self.minimum < 0).any())
+    signed: bool
 
     def record(self) -> UnitStatistics:
         return UnitStatistics(
@@ -61,11 +57,13 @@ def measure(maps: np.ndarray) -> MapStatistics:
             total += block.sum(axis=0)
             zeros += (block == 0).view(np.uint8).sum(axis=0, dtype=np.uint8)
 
+        signed = bool((low < 0).any())
         lowest, highest = low.astype(np.float64), high.astype(np.float64)
         mean = total / len(flat)
         for unit in np.flatnonzero(~np.isfinite(total) | ~np.isfinite(low) | ~np.isfinite(high)):
             values = flat[:, unit].astype(np.float64)
             mean[unit] = values.mean()
+            signed |= bool((values < 0).any())
             finite = values[np.isfinite(values)]
             lowest[unit], highest[unit] = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
 
@@ -76,7 +74,7 @@ def measure(maps: np.ndarray) -> MapStatistics:
     states[np.isinf(low) | np.isinf(high)] = "infinite"
     states[np.isnan(low)] = "nan"
     return MapStatistics(
-        low.astype(np.float64), high.astype(np.float64), mean, lowest, highest, zeros / len(flat), states.tolist()
+        low.astype(np.float64), high.astype(np.float64), mean, lowest, highest, zeros / len(flat), states.tolist(), signed
     )
 
 

@@ -1,0 +1,79 @@
+"""Golden tiles: `python -m tests.regenerate` draws them anew into `tests/goldens/`; look at what changed before committing it.
+
+The inputs are stored beside the results, so a comparison never depends on how a platform rounds `exp` or `sin`.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from generator.network.graph import ChannelSource, Layer, ReceptiveField
+from generator.views import feature_maps, filters
+
+GOLDENS = Path(__file__).parent / "goldens"
+TILES = GOLDENS / "tiles.npz"
+
+
+def gabors(num: int, size: int) -> np.ndarray:
+    """Float32 `(size, size, 1, num)` oriented filters."""
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    angles = np.arange(num) * np.pi / num
+    along = np.cos(angles) * x[..., None] + np.sin(angles) * y[..., None]
+    envelope = np.exp(-(x**2 + y**2) / (0.1 * size**2))[..., None]
+    return (np.cos(2 * np.pi * along / 4) * envelope)[:, :, None].astype(np.float32)
+
+
+def inputs() -> dict[str, np.ndarray]:
+    """The cat photograph seen by Gabor filters, rectified and not, with odd maps at the end; and the kernels."""
+    import scipy.ndimage
+    import skimage.data
+    import skimage.transform
+
+    cat = skimage.transform.resize(skimage.data.chelsea()[:, 75:375].mean(-1) / 255 - 0.5, (28, 28), anti_aliasing=True)
+    kernels = gabors(8, 7)
+    maps = np.stack([scipy.ndimage.convolve(cat, kernels[:, :, 0, i]) for i in range(8)], axis=-1)
+    maps[..., 6] = 0
+    maps[0, :4, 7] = [np.nan, np.inf, -np.inf, 0]
+    colour = np.concatenate([gabors(6, 5) * weight for weight in (1.0, -0.5, 0.25)], axis=2)
+    return {"signed": maps.astype(np.float16), "rectified": np.maximum(maps, 0).astype(np.float32), "gabors": kernels,
+            "colour": colour, "dense": colour.reshape(-1, 6)}  # fmt: skip
+
+
+def draw(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Decoded pictures, uint8, of every view of `arrays`, by `<input>/<file>`."""
+    drawn = {}
+    for name in ("signed", "rectified"):
+        maps = arrays[name]
+        drawn[name] = feature_maps.draw(_layer(maps.shape), "cat", "activation", maps)
+    for name, source in (("gabors", "conv0"), ("colour", "input"), ("dense", "flatten")):
+        kernel = arrays[name]
+        num_inputs, num_units = kernel.shape[-2:]
+        sources = [ChannelSource(layer=source, channel=i) for i in range(num_inputs)]
+        ones = np.ones(num_units, np.float32)
+        drawn[name] = filters.draw(_layer((1, 1, num_units)), kernel, ones, ones, sources, 4)
+    return {
+        f"{name}/{file}": np.asarray(Image.open(io.BytesIO(data)).convert("RGBA" if file.endswith("png") else "L"))
+        for name, view in drawn.items()
+        for file, data in view.files.items()
+        if not file.endswith("svg")
+    }
+
+
+def _layer(shape: tuple[int, ...]) -> Layer:
+    field = ReceptiveField(size=(7, 7), stride=(1, 1), first=(0, 0))
+    return Layer(name="conv1", kind="conv", inputs=("input",), shape=shape, receptive_field=field)
+
+
+def main() -> None:
+    arrays = inputs()
+    GOLDENS.mkdir(exist_ok=True)
+    named = {f"input/{name}": array for name, array in arrays.items()}
+    np.savez_compressed(TILES, **named, **draw(arrays))
+
+
+if __name__ == "__main__":
+    main()
