@@ -1,0 +1,35 @@
+"""What tests of every room share: a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+#: As in `.ci/browser`, which `make test` runs first.
+SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Chromium: `CNNSCOPE_CHROMIUM`, else the system's, else Playwright's own. Fails without one; `CNNSCOPE_NO_BROWSER=1` skips."""
+    if os.environ.get("CNNSCOPE_NO_BROWSER") == "1":
+        pytest.skip("CNNSCOPE_NO_BROWSER=1")
+    from playwright.sync_api import Error, sync_playwright
+
+    names = (os.environ.get("CNNSCOPE_CHROMIUM", ""), *SYSTEM_BROWSERS)
+    path = next((found for name in names if name and (found := shutil.which(name))), None)
+    arguments = ["--no-sandbox", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        except Error as error:
+            pytest.fail(f"no Chromium starts (make test installs one; CNNSCOPE_NO_BROWSER=1 leaves these tests out): {error}")
+        yield browser
+        browser.close()
