@@ -64,10 +64,9 @@ def pure_nnx(build: Callable[[], nnx.Module]) -> PureModule:
     model.eval()
     graph, state, rest = nnx.split(model, _CHECKPOINTED, ...)
     if jax.tree.leaves(rest):
-        # Constants and random states are not in checkpoints; only building the module in earnest gives their values.
-        model = build()
-        model.eval()
-        graph, _, rest = nnx.split(model, _CHECKPOINTED, ...)
+        # Constants and random states are not in checkpoints; building the module in earnest gives their values. Under jit,
+        # so that the random parameters, which nobody needs, are not even computed.
+        rest = jax.jit(lambda: nnx.split(build(), _CHECKPOINTED, ...)[2])()
     shapes = nnx.to_pure_dict(state)
     arguments = inference_arguments(type(model).__call__)
 
