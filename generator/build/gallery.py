@@ -1,0 +1,272 @@
+"""A gallery from its configuration to its site: the whole flow in order."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from generator import probes
+from generator.build import digest, site
+from generator.build.content import Pictures
+from generator.build.model_plan import GRAPH, ModelPlan, plan_model
+from generator.build.registry import LAYER_VIEWS, MAP_VIEWS, RECORD
+from generator.build.run import Runner, Status, statuses
+from generator.build.store import Artifact, Store
+from generator.build.task import Files, Inputs, Task, Use
+from generator.config.load import LoadedConfig
+from generator.errors import Problem, UserError
+from generator.network.graph import Graph
+from generator.pages.assets import assets, templates_digest
+from generator.pages.content import GalleryContent, ModelContent, Page
+from generator.pages.outline import outline
+from generator.pages.rendering import render
+from generator.probes import Probe
+from generator.records import ColorTable, Predictions, ProbePictures
+
+OUTLINE = "outline.json"
+HTML = "page.html"
+TABLES = "tables.json"
+LIBRARIES = ("jax", "flax", "numpy", "matplotlib", "pillow", "jinja2", "pydantic")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a build did. seconds: wall time. bytes: of the whole site. written, removed: files of the site that changed."""
+
+    tasks_total: int
+    tasks_run: int
+    seconds: float
+    pages: int
+    bytes: int
+    written: int
+    removed: int
+
+
+class Gallery:
+    """The gallery of one configuration. Making one finds weights and probes and reports all that is wrong with them at once."""
+
+    def __init__(self, loaded: LoadedConfig, store: Store):
+        self.loaded, self.store = loaded, store
+        self.models = _plan_models(loaded, store)
+        self._lock = threading.Lock()
+        self._pages: dict[str, Page] | None = None
+        self._pictures: dict[str, tuple[str, str]] = {}
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raises `UserError` with every probe that cannot be read and, for networks traced before, every unknown layer."""
+        probes.check_readable({probe.fingerprint: probe for model in self.models for probe in model.probes}.values())
+        graphs = self.stored_graphs()
+        _all_at_once([lambda m=model: m.layers(graphs[m.config.name]) for model in self.models if model.config.name in graphs])
+
+    def graphs(self, runner: Runner) -> dict[str, Graph]:
+        """The traced graph of every model, by name; traced now where the store has none."""
+        runner.run([model.network_task() for model in self.models])
+        return {
+            model.config.name: Graph.model_validate_json(runner.read(model.network_task().id, GRAPH)) for model in self.models
+        }
+
+    def stored_graphs(self) -> dict[str, Graph]:
+        found: dict[str, Artifact] = {}
+        statuses([model.network_task() for model in self.models], self.store, found)
+        tasks = {model.network_task().id: model.config.name for model in self.models}
+        return {tasks[task]: Graph.model_validate_json(artifact.read(GRAPH)) for task, artifact in found.items()}
+
+    def statuses(self) -> list[Status]:
+        """Where every task stands, as far as it can be told: what follows from results that are not there yet is left out."""
+        artifacts: dict[str, Artifact] = {}
+        graphs = self.stored_graphs()
+        first = statuses(self._first_tasks(), self.store, artifacts)
+        if len(graphs) < len(self.models):
+            return first
+        views = statuses(self._view_tasks(graphs), self.store, artifacts)
+        last = statuses([self._outline_task(graphs)], self.store, artifacts)
+        if last[0].artifact is None:
+            return first + views + last
+        plan = json.loads(last[0].artifact.read(OUTLINE))
+        return first + views + last + statuses(self._page_tasks(plan, graphs, artifacts), self.store, artifacts)
+
+    def build(self, out: Path, runner: Runner, on_wait: Callable[[], None]) -> Summary:
+        """Bring the site in `out` up to date. Raises `UserError`; whatever was computed by then stays in the store."""
+        started = time.monotonic()
+        with site.locked(out, on_wait):
+            self._check_new_probes()
+            graphs = self.graphs(runner)
+            _all_at_once([lambda m=model: m.layers(graphs[m.config.name]) for model in self.models])
+            runner.run(task for task in self._first_tasks() if task.id not in runner.artifacts)
+            runner.run(self._view_tasks(graphs))
+            runner.run([self._outline_task(graphs)])
+            plan = json.loads(runner.read("outline", OUTLINE))
+            pages = self._page_tasks(plan, graphs, runner.artifacts)
+            runner.run(pages)
+            synced = site.sync(out, self._site_files(plan, runner))
+        return Summary(
+            tasks_total=runner.num_tasks,
+            tasks_run=len({reason.task for reason in runner.ran}),
+            seconds=round(time.monotonic() - started, 3),
+            pages=sum(path.endswith(".html") for path in plan["pages"]),
+            bytes=synced.num_bytes,
+            written=len(synced.written),
+            removed=len(synced.removed),
+        )
+
+    # -- tasks --------------------------------------------------------------------------------------------------------
+
+    def _first_tasks(self) -> list[Task]:
+        tables = Task(
+            "colormaps", {"code": digest.of_code("generator.render.colormaps"), **_libraries("matplotlib")}, run=_tables
+        )
+        probe_tasks = [model.probe_task(probe) for model in self.models for probe in model.probes]
+        return [*(model.network_task() for model in self.models), tables, *probe_tasks]
+
+    def _view_tasks(self, graphs: Mapping[str, Graph]) -> list[Task]:
+        return [task for model in self.models for task in model.view_tasks(graphs[model.config.name])]
+
+    def _check_new_probes(self) -> None:
+        tasks = {model.probe_task(probe).id: probe for model in self.models for probe in model.probes}
+        found = statuses([model.probe_task(probe) for model in self.models for probe in model.probes], self.store, {})
+        probes.check_readable([tasks[status.task.id] for status in found if status.artifact is None])
+
+    def _outline_task(self, graphs: Mapping[str, Graph]) -> Task:
+        uses = {task.id: Use(task.id, (RECORD,)) for task in [*self._first_tasks(), *self._view_tasks(graphs)] if _draws(task)}
+        uses["colormaps"] = Use("colormaps", (TABLES,))
+
+        def run(inputs: Inputs) -> Files:
+            pages = self._outlined(graphs, inputs.artifacts)
+            plan = {
+                "pages": {path: digest.of_bytes(page.view.model_dump_json().encode()) for path, page in pages.items()},
+                "pictures": self._pictures,
+            }
+            return {OUTLINE: json.dumps(plan, sort_keys=True).encode()}
+
+        parameters = {
+            "config": digest.of_bytes(self.loaded.path.read_bytes()),
+            "models": digest.of_json([self._facts(model, graphs[model.config.name]) for model in self.models]),
+            "code": digest.of_code("generator.pages.outline", __name__),
+            "templates": templates_digest(),
+            "libraries": digest.of_libraries(*LIBRARIES),
+        }
+        return Task("outline", parameters, uses, run=run)
+
+    def _facts(self, model: ModelPlan, graph: Graph) -> list:
+        layers = [layer.name for layer in model.layers(graph)]
+        return [model.info(graph).model_dump(mode="json"), graph.model_dump(mode="json"), layers]
+
+    def _page_tasks(self, plan: Mapping, graphs: Mapping[str, Graph], artifacts: Mapping[str, Artifact]) -> list[Task]:
+        common = {
+            "templates": templates_digest(),
+            "code": digest.of_code("generator.pages.rendering"),
+            "libraries": digest.of_libraries("jinja2"),
+        }
+
+        def task(path: str, view: str) -> Task:
+            def run(_: Inputs) -> Files:
+                return {HTML: render(self._outlined(graphs, artifacts)[path]).encode()}
+
+            return Task(f"page:{path}", {"view": view, **common}, run=run)
+
+        return [task(path, view) for path, view in plan["pages"].items()]
+
+    # -- pages --------------------------------------------------------------------------------------------------------
+
+    def _outlined(self, graphs: Mapping[str, Graph], artifacts: Mapping[str, Artifact]) -> dict[str, Page]:
+        """Every page by path, worked out once and only if something needs it."""
+        with self._lock:
+            if self._pages is None:
+                pictures = Pictures(artifacts)
+                content = self._content(graphs, pictures)
+                self._pages = {page.path: page for page in outline(content)}
+                self._pictures = pictures.places
+            return self._pages
+
+    def _content(self, graphs: Mapping[str, Graph], pictures: Pictures) -> GalleryContent:
+        config = self.loaded.config
+        return GalleryContent(
+            title=config.title,
+            description=config.description,
+            base_url=config.base_url,
+            models=tuple(_model_content(model, graphs[model.config.name], pictures) for model in self.models),
+            color_tables=tuple(map(ColorTable.model_validate, json.loads(pictures.artifacts["colormaps"].read(TABLES)))),
+            versions=digest.versions("cnnscope", *LIBRARIES),
+            config_text=self.loaded.path.read_text(encoding="utf-8"),
+        )
+
+    def _site_files(self, plan: Mapping, runner: Runner) -> dict[str, site.SiteFile]:
+        files = {path: site.SiteFile(digest.of_bytes(content), lambda c=content: c) for path, content in assets().items()}
+        for path, (task, name) in plan["pictures"].items():
+            files[path] = site.SiteFile(runner.artifacts[task].files[name], lambda t=task, n=name: runner.read(t, n))
+        for path in plan["pages"]:
+            task = f"page:{path}"
+            files[path] = site.SiteFile(runner.artifacts[task].files[HTML], lambda t=task: runner.read(t, HTML))
+        return files
+
+
+def _draws(task: Task) -> bool:
+    """Whether a task's artifact has a record for pages."""
+    return task.id.split(":")[0] in {"probe", "predictions", *(view.name for view in (*LAYER_VIEWS, *MAP_VIEWS))}
+
+
+def _libraries(*names: str) -> dict[str, str]:
+    return {"libraries": digest.of_libraries(*names)}
+
+
+def _tables(_: Inputs) -> Files:
+    from generator.render.colormaps import svg_tables
+
+    return {TABLES: json.dumps([table.model_dump() for table in svg_tables()]).encode()}
+
+
+def _model_content(model: ModelPlan, graph: Graph, pictures: Pictures) -> ModelContent:
+    layers = model.layers(graph)
+    view_tasks = list(model.view_tasks(graph))
+    found = {}
+    for view in (*LAYER_VIEWS, *MAP_VIEWS):
+        tasks = [task for task in view_tasks if task.id.startswith(f"{view.name}:")]
+        found[view.name] = [pictures.record(task.id, RECORD, view.record) for task in tasks]
+    return ModelContent(
+        info=model.info(graph),
+        graph=graph,
+        layers=tuple(layer.name for layer in layers),
+        filters={record.layer: record for record in found["filters"]},
+        feature_maps=found["feature_maps"],
+        probes=tuple(pictures.record(model.probe_task(probe).id, RECORD, ProbePictures) for probe in model.probes),
+        predictions={
+            probe.info.name: pictures.record(model.task_id("predictions", probe.info.name), RECORD, Predictions)
+            for probe in model.probes
+        },
+    )
+
+
+def _all_at_once(steps: Sequence[Callable[[], object]]) -> None:
+    """Run every step; raise what user errors they raised as one."""
+    problems: list[Problem] = []
+    kind: type[UserError] = UserError
+    for step in steps:
+        try:
+            step()
+        except UserError as error:
+            problems += error.problems
+            kind = type(error)
+    if problems:
+        raise kind(dict.fromkeys(problems))
+
+
+def _plan_models(loaded: LoadedConfig, store: Store) -> tuple[ModelPlan, ...]:
+    sets: dict[str, tuple[Probe, ...]] = {}
+    plans: dict[int, ModelPlan] = {}
+
+    def list_set(index: int) -> None:
+        probe_set = loaded.config.probes[index]
+        sets[probe_set.name] = probes.list_probes(probe_set, loaded.base)
+
+    def plan(index: int) -> None:
+        plans[index] = plan_model(loaded, index, sets, store.root / "compiled")
+
+    _all_at_once([lambda i=i: list_set(i) for i in range(len(loaded.config.probes))])
+    _all_at_once([lambda i=i: plan(i) for i in range(len(loaded.config.models))])
+    return tuple(plans[index] for index in sorted(plans))

@@ -1,0 +1,143 @@
+"""Runs tasks: in the order of what they read, side by side where they can, each one only if its result is not stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import Literal
+
+from generator.build.reasons import Reason, explain
+from generator.build.store import Artifact, DamagedArtifact, Store
+from generator.build.task import Files, Inputs, Task
+
+Event = Literal["planned", "start", "ran", "stored", "damaged"]
+Report = Callable[[Event, str], None]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a task stands.
+
+    artifact: its stored result. reason: why it will run. waits_for: tasks that must run before one can tell.
+    """
+
+    task: Task
+    artifact: Artifact | None
+    reason: Reason | None
+    waits_for: tuple[str, ...] = ()
+
+
+def statuses(tasks: Iterable[Task], store: Store, artifacts: dict[str, Artifact]) -> list[Status]:
+    """Where every task stands, without running any. tasks: each after those it uses. artifacts: known results; added to."""
+    result = []
+    for task in tasks:
+        waits_for = tuple(dict.fromkeys(use.task for use in task.uses.values() if use.task not in artifacts))
+        if waits_for:
+            result.append(Status(task, None, None, waits_for))
+            continue
+        parts = task.parts(artifacts)
+        artifact = store.find(task.key(parts))
+        if artifact is None:
+            result.append(Status(task, None, explain(task.id, store.remembered(task.id), parts)))
+        else:
+            artifacts[task.id] = artifact
+            result.append(Status(task, artifact, None))
+    return result
+
+
+class Runner:
+    """Brings tasks' results into `artifacts`, computing those that the store lacks.
+
+    report: called with what happens and to which task, always from the thread that calls `run`. ran: why each task that ran
+    had to. artifacts: by task.
+    """
+
+    def __init__(self, store: Store, jobs: int, report: Report):
+        self.store, self._jobs, self._report = store, max(1, jobs), report
+        self.artifacts: dict[str, Artifact] = {}
+        self.ran: list[Reason] = []
+        self._tasks: dict[str, Task] = {}
+
+    @property
+    def num_tasks(self) -> int:
+        return len(self._tasks)
+
+    def run(self, tasks: Iterable[Task]) -> None:
+        """Run what must be run. An exception of a task ends the run; whatever finished before it stays stored."""
+        tasks = {task.id: task for task in tasks}
+        self._tasks.update(tasks)
+        for name in tasks:
+            self._report("planned", name)
+        before = {name: {use.task for use in task.uses.values()} & tasks.keys() for name, task in tasks.items()}
+        sorter = TopologicalSorter(before)
+        sorter.prepare()
+        with ThreadPoolExecutor(1) as compute, ThreadPoolExecutor(self._jobs) as draw:
+            lanes = {"compute": compute, "draw": draw}
+            running: dict[Future[Files], str] = {}
+            try:
+                while sorter.is_active():
+                    ready = sorter.get_ready()
+                    for name in ready:
+                        if self._is_stored(tasks[name]):
+                            self._report("stored", name)
+                            sorter.done(name)
+                        else:
+                            self._report("start", name)
+                            running[lanes[tasks[name].lane].submit(tasks[name].run, self._inputs(tasks[name]))] = name
+                    if running and not ready:
+                        for future in wait(running, return_when=FIRST_COMPLETED).done:
+                            name = running.pop(future)
+                            self._finish(tasks[name], future)
+                            sorter.done(name)
+            except BaseException:
+                for future in running:
+                    future.cancel()
+                raise
+
+    def read(self, task: str, file: str) -> bytes:
+        """A file of a task's result; computed again if the stored one is damaged."""
+        try:
+            return self.artifacts[task].read(file)
+        except DamagedArtifact as damaged:
+            self._repair(damaged)
+            return self.artifacts[task].read(file)
+
+    def _inputs(self, task: Task) -> Inputs:
+        return Inputs({name: self.artifacts[use.task] for name, use in task.uses.items()})
+
+    def _is_stored(self, task: Task) -> bool:
+        artifact = self.store.find(task.key(task.parts(self.artifacts)))
+        if artifact is not None:
+            self.artifacts[task.id] = artifact
+        return artifact is not None
+
+    def _finish(self, task: Task, future: Future[Files]) -> None:
+        try:
+            files = future.result()
+        except DamagedArtifact as damaged:
+            self._repair(damaged)
+            files = self._compute(task)
+        self._keep(task, files)
+
+    def _compute(self, task: Task) -> Files:
+        """Run a task here and now, mending what it reads as often as needed."""
+        while True:
+            try:
+                return task.run(self._inputs(task))
+            except DamagedArtifact as damaged:
+                self._repair(damaged)
+
+    def _repair(self, damaged: DamagedArtifact) -> None:
+        (name,) = (name for name, artifact in self.artifacts.items() if artifact.key == damaged.artifact.key)
+        self._report("damaged", name)
+        self.store.discard(damaged.artifact.key)
+        self._keep(self._tasks[name], self._compute(self._tasks[name]), Reason(name, "damaged", (damaged.file,)))
+
+    def _keep(self, task: Task, files: Files, reason: Reason | None = None) -> None:
+        parts = task.parts(self.artifacts)
+        self.ran.append(reason or explain(task.id, self.store.remembered(task.id), parts))
+        self.artifacts[task.id] = self.store.write(task.key(parts), files)
+        self.store.remember(task.id, parts)
+        self._report("ran", task.id)
