@@ -18,7 +18,7 @@ SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chro
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """Chromium: `CNNSCOPE_CHROMIUM`, else the system's, else Playwright's own. Fails without one; `CNNSCOPE_NO_BROWSER=1` skips."""
+    """`CNNSCOPE_CHROMIUM`, else the system's, else Playwright's own; fails without one, unless `CNNSCOPE_NO_BROWSER=1`."""
     if os.environ.get("CNNSCOPE_NO_BROWSER") == "1":
         pytest.skip("CNNSCOPE_NO_BROWSER=1")
     from playwright.sync_api import Error, sync_playwright
