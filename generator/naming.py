@@ -28,7 +28,7 @@ def slug(text: str) -> str:
     would get lost, or the text is too long, eight digits of the text's sha256 keep the name apart from its likes.
     `slug(slug(text)) == slug(text)`.
     """
-    lowered = unicodedata.normalize("NFKD", text.lower()).lower().translate(_LETTERS)
+    lowered = unicodedata.normalize("NFKD", text).lower().translate(_LETTERS)
     name = re.sub(r"[/\\]", ".", lowered)
     name = "".join(c for c in name if not unicodedata.combining(c))
     lost_letters = any(c.isalnum() and not c.isascii() for c in name)

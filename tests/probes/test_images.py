@@ -83,9 +83,13 @@ def _lossless(format):
     return {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(format, {})
 
 
-def test_broken_exif_does_not_spoil_the_picture(tmp_path):
-    path = tmp_path / "a.jpg"
-    path.write_bytes(encoded(Image.fromarray(colours()), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff junk"))
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(
+    "exif", [b"Exif\x00\x00II*\x00\xff\xff\xff\xff junk", b"Exif\x00\x00MM\x00*\x00\x00", b"Exif\xce\x00MM"]
+)
+def test_broken_exif_does_not_spoil_the_picture(tmp_path, format, exif):
+    path = tmp_path / "a"
+    path.write_bytes(encoded(Image.fromarray(colours()), format, exif=exif))
     assert both(path).shape == (12, 20, 3)
 
 
@@ -220,11 +224,15 @@ def _chunk(kind, body):
     return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
 
 
+def bomb(width, height):
+    """A PNG that claims a size and holds next to nothing."""
+    size = width.to_bytes(4) + height.to_bytes(4) + b"\x08\x02\x00\x00\x00"
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", size) + _chunk(b"IDAT", zlib.compress(bytes(1000)))
+
+
 def bad_files(folder):
     """Each kind of bad file with what is said of it."""
     png, jpeg = (encoded(Image.fromarray(colours(64, 64)), format) for format in ("PNG", "JPEG"))
-    bomb = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", (20_000).to_bytes(4) + (20_000).to_bytes(4) + b"\x08\x02\x00\x00\x00")
-    bomb += _chunk(b"IDAT", zlib.compress(bytes(1000)))
     flipped = bytearray(png)
     flipped[len(png) // 2] ^= 0xFF
     floats = encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF")
@@ -234,7 +242,8 @@ def bad_files(folder):
         "truncated.png": (png[: len(png) // 2], "damaged or cut off"),
         "truncated.jpg": (jpeg[: len(jpeg) // 2], "damaged or cut off"),
         "flipped.png": (bytes(flipped), "damaged or cut off"),
-        "bomb.png": (bomb, "more than 100 million pixels"),
+        "bomb.png": (bomb(20_000, 20_000), "more than 100 million pixels"),
+        "large.png": (bomb(10_001, 10_000), "more than 100 million pixels"),
         "float.tiff": (floats, "floating-point"),
         "page.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image"),
     }
