@@ -217,7 +217,8 @@ def test_what_is_wrong_with_a_module_is_said(tmp_path, module, code, error, mess
         load(source(module, "weights.npz"), tmp_path)
 
 
-def test_an_edited_file_is_run_afresh_and_the_path_is_left_alone(folder):
+def test_an_edited_file_is_run_afresh_and_the_path_is_left_alone(folder, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     _, weights = nnx_model_and_weights()
     save_file(weights, folder / "weights.safetensors")
     path_before = list(sys.path)
@@ -226,6 +227,7 @@ def test_an_edited_file_is_run_afresh_and_the_path_is_left_alone(folder):
     after = load(source("nets:Net"), folder)
     assert not np.allclose(before.apply(before.params, images()), after.apply(after.params, images()))
     assert sys.path == path_before
+    assert sys.dont_write_bytecode is False
     assert not (folder / "__pycache__").exists()
 
 

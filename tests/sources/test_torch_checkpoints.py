@@ -109,6 +109,13 @@ def test_a_checkpoint_without_tensors_says_what_it_holds(torch_files, tmp_path, 
         read_checkpoint(torch_files.write(tmp_path / "optimiser.pth", legacy, body, {}))
 
 
+def test_a_legacy_storage_of_another_size_is_named(torch_files, tmp_path):
+    body = torch_files.mapping([("w", torch_files.tensor("7", F32, 4, (4,), legacy=True))])
+    path = torch_files.write(tmp_path / "a.pth", True, body, {"7": np.zeros(5, np.float32)})
+    with pytest.raises(WeightsError, match="storage '7' should have 4 values but says 5"):
+        read_checkpoint(path)
+
+
 def test_a_missing_storage_is_named(torch_files, tmp_path):
     body = torch_files.mapping([("w", torch_files.tensor("17", F32, 4, (4,)))])
     with pytest.raises(WeightsError, match="storage '17' should have 16 bytes but is missing"):

@@ -88,24 +88,33 @@ def test_every_way_to_call_is_closed(torch_files, tmp_path, monkeypatch, body):
         read_checkpoint(torch_files.write(tmp_path / "evil.pth", False, body, {}))
 
 
+STORAGE = b"ctorch\nFloatStorage\n"
+ORDERED = b"ccollections\nOrderedDict\n"
+
+
 @BOTH
-def test_listed_names_cannot_be_misused(torch_files, tmp_path, legacy):
-    """Setting attributes, calling what is no function, filling what is no dictionary, keys that hash for ever."""
-    ordered = torch_files.find("collections.OrderedDict")
-    storage = torch_files.find("torch.FloatStorage")
-    nested_key = b"}" + b")" + b"2\x86" * 60 + b"Ns"
-    for body in (
-        storage + b"}(" + torch_files.text("__class__") + b"Nub",
-        storage + b")R",
-        torch_files.text("x") + b")R",
-        b"]" + torch_files.text("k") + b"Ns",
-        ordered + torch_files.group(torch_files.text("ab")) + b"R",
-        ordered + b"NR",
-        nested_key,
-        b"I" + b"9" * 10_000 + b"\n",
-    ):
-        with pytest.raises(WeightsError, match="cannot be read"):
-            read_checkpoint(torch_files.write(tmp_path / "evil.pth", legacy, body, {}))
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (STORAGE + b"}N}b", "attributes are set on something that has none"),
+        (STORAGE + b")R", "something is called that is not a function"),
+        (b"U\x01x)R", "something is called that is not a function"),
+        (ORDERED + b"NR", "something is called that is not a function"),
+        (ORDERED + b"(U\x02abtR", "an OrderedDict is not made of keys and values"),
+        (b"]U\x01kNs", "keys and values do not go into a dictionary"),
+        (b"})" + b"q\x00h\x00\x86" * 60 + b"Ns", "key is neither text nor number"),
+        (b"2", "the instruction DUP does not occur"),
+        (b"t", "a mark that does not exist"),
+        (b"\x87", "the stack is empty"),
+        (b"h\x07", "cannot be read"),
+        (b"I" + b"9" * 10_000 + b"\n", "cannot be read"),
+    ],
+    ids=lambda value: value[:12] if isinstance(value, str) else "",
+)
+def test_listed_names_and_plain_data_cannot_be_misused(torch_files, tmp_path, legacy, body, message):
+    """The nested tuple, as a key, would take 2 ** 60 steps to hash."""
+    with pytest.raises(WeightsError, match=message):
+        read_checkpoint(torch_files.write(tmp_path / "evil.pth", legacy, body, {}))
 
 
 def test_a_bare_pickle_is_not_a_checkpoint(tmp_path):

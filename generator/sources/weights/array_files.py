@@ -44,7 +44,7 @@ def read_safetensors(content: bytes) -> dict[str, np.ndarray]:
     except (SafetensorError, ValueError, OverflowError) as error:
         raise DamagedError(str(error)) from error
     tensors = {}
-    for name, tensor in found:
+    for name, tensor in sorted(found, key=lambda pair: pair[0]):  # the library's own order changes from run to run
         if tensor["dtype"] not in _SAFETENSORS_TYPES:
             raise DamagedError(f"tensor {name!r} has the type {tensor['dtype']}, which is not supported")
         dtype = np.dtype(_SAFETENSORS_TYPES[tensor["dtype"]])
