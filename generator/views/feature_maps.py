@@ -24,6 +24,7 @@ def draw(layer: Layer, probe: str, value: Value, maps: np.ndarray) -> Drawn:
     maps = maps.reshape(1, 1, -1) if maps.ndim == 1 else maps
     if maps.ndim != 3:
         raise ValueError(f"maps must be (h, w, c) or (c,), not {maps.shape}")
+    maps = maps.astype(np.float32, copy=False)  # once: float16 takes longer to widen than to measure and draw
     statistics = measure(maps)
     signed = statistics.signed
     limits = np.maximum(np.abs(statistics.lowest), np.abs(statistics.highest))
