@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -19,9 +20,22 @@ def assets() -> dict[str, bytes]:
     """The files all pages share, by path from the site's root; names carry a digest of the content."""
     found = {}
     for file in sorted((templates_folder() / "static").iterdir()):
-        content = file.read_bytes()
+        content = pack(file.read_text(encoding="utf-8"), file.suffix).encode()
         found[f"assets/{file.stem}.{hashlib.sha256(content).hexdigest()[:12]}{file.suffix}"] = content
     return found
+
+
+def pack(text: str, suffix: str) -> str:
+    """The same stylesheet or script without comments, indentation and the line breaks that mean nothing.
+
+    Relies on how ours are written: no comment markers inside strings, statements end with a semicolon or a brace, and no
+    string spans lines.
+    """
+    if suffix not in (".css", ".js"):
+        return text
+    lines = [line.strip() for line in re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL).splitlines()]
+    joined = "".join(line if line.endswith(("{", ";", ",", "(")) else f"{line}\n" for line in lines if line)
+    return joined.replace("\n", "") if suffix == ".css" else joined
 
 
 def asset_names() -> tuple[str, str, str]:

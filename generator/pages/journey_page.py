@@ -19,7 +19,7 @@ class Unit(Record):
 
 
 class Step(Record):
-    """One layer. side: of a map, relative to the input's (0-1). deep: how many maps its glyph stacks (1-12)."""
+    """One layer. side: of a map, relative to the journey's largest (0-1). deep: how many maps its glyph stacks (1-12)."""
 
     number: int
     layer: Link
@@ -78,6 +78,7 @@ def _view(gallery: Gallery, model: Model, place: int) -> JourneyView:
     found = [(model.graph.by_name[name], model.main_maps(name, probe.name)) for name in model.content.layers]
     walked = [(number, layer, maps) for number, (layer, maps) in enumerate(found, start=1) if maps]
     signed, unsigned = (any(maps.signed is kind for _, _, maps in walked) for kind in (True, False))
+    largest = max((max(layer.spatial) for _, layer, _ in walked if layer.spatial), default=1)
     return JourneyView(
         frame=gallery.frame(
             page,
@@ -91,7 +92,9 @@ def _view(gallery: Gallery, model: Model, place: int) -> JourneyView:
         shown=pictures.shown,
         seen=wording.preprocessing(pictures.preprocessing),
         predictions=model.content.predictions.get(probe.name),
-        stages=tuple(_stage(model, page, probe, list(steps)) for _, steps in groupby(walked, key=lambda s: s[1].spatial)),
+        stages=tuple(
+            _stage(model, page, probe, largest, list(steps)) for _, steps in groupby(walked, key=lambda s: s[1].spatial)
+        ),
         num_steps=len(walked),
         previous=_probe_link(model, page, place - 1),
         following=_probe_link(model, page, place + 1),
@@ -108,7 +111,7 @@ def _probe_link(model: Model, page: str, place: int) -> Link | None:
     return Link(text=probe.probe.title, href=urls.relative(page, model.places.probes[probe.probe.name]))
 
 
-def _stage(model: Model, page: str, probe: ProbeInfo, walked: list[tuple[int, Layer, FeatureMaps]]) -> Stage:
+def _stage(model: Model, page: str, probe: ProbeInfo, largest: int, walked: list[tuple[int, Layer, FeatureMaps]]) -> Stage:
     last = walked[-1][1]
     counts = sorted({layer.num_units for _, layer, _ in walked})
     channels = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
@@ -117,11 +120,11 @@ def _stage(model: Model, page: str, probe: ProbeInfo, walked: list[tuple[int, La
         channels=f"{channels} channels",
         field=tiles.field_box(last.receptive_field, last.spatial, model.graph.input_shape),
         field_text=wording.receptive_field(last.receptive_field),
-        steps=tuple(_step(model, page, probe, *step) for step in walked),
+        steps=tuple(_step(model, page, probe, largest, *step) for step in walked),
     )
 
 
-def _step(model: Model, page: str, probe: ProbeInfo, number: int, layer: Layer, maps: FeatureMaps) -> Step:
+def _step(model: Model, page: str, probe: ProbeInfo, largest: int, number: int, layer: Layer, maps: FeatureMaps) -> Step:
     place = model.places.layers[layer.name]
     href = f"{urls.relative(page, place)}?probe={urls.query(probe.name)}"
     strip = maps.strip
@@ -132,9 +135,7 @@ def _step(model: Model, page: str, probe: ProbeInfo, number: int, layer: Layer, 
         kind=wording.kind(layer),
         shape=wording.size(layer.shape),
         num_units=layer.num_units,
-        side=round(max(n / side for n, side in zip(layer.spatial, model.graph.input_shape, strict=False)), 4)
-        if layer.spatial
-        else 0.0,
+        side=round(max(layer.spatial or (0,)) / largest, 4),
         deep=max(1, min(12, layer.num_units.bit_length())),
         data=urls.relative(page, model.places.numbers[layer.name]),
         signed=maps.signed,

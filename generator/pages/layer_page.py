@@ -83,10 +83,11 @@ class LayerView(Record):
 
 
 class MapNumbers(Record):
+    """A tile's own bounds follow from its minimum and maximum: 0 or minus the larger of both, and the larger of both."""
+
     probe: str
     value: str
     signed: bool
-    tile_bounds: list[tuple[float, float]]
     shared_bounds: tuple[float, float]
     statistics: UnitStatistics
 
@@ -274,7 +275,6 @@ def _numbers(model: Model, name: str) -> LayerNumbers:
                 probe=m.probe,
                 value=m.value,
                 signed=m.signed,
-                tile_bounds=m.tile_bounds,
                 shared_bounds=m.shared_bounds,
                 statistics=m.statistics,
             )

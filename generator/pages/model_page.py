@@ -5,7 +5,7 @@ from __future__ import annotations
 from generator.pages import tiles, urls, wording
 from generator.pages.content import Fact, Frame, Page
 from generator.pages.gallery import Gallery, Model
-from generator.records import ColorTable, Picture, Record, Sheet, WeightsInfo
+from generator.records import ColorTable, FeatureMaps, Picture, Record, Sheet, WeightsInfo
 
 #: How many maps of a layer its row in the table shows at most: the first row of the strip's file, cut by CSS.
 SHOWN_MAPS = 6
@@ -135,7 +135,7 @@ def mosaic(model: Model, count: int, target_px: float) -> tuple[tiles.Cell, ...]
     coloured = [f for f in model.content.filters.values() if f.look in ("colour", "grey") and f.sheets]
     if coloured:
         by_norm = sorted(range(coloured[0].num_units), key=lambda unit: -(coloured[0].norms[unit] or 0))
-        cells = [tiles.cell(coloured[0].sheets, unit, target_px) for unit in by_norm[: count // 3]]
+        cells = [tiles.cell(coloured[0].sheets, unit, target_px) for unit in by_norm[: count // 5]]
     if model.first_probe is None:
         return tuple(cells)
     probe = model.first_probe.probe.name
@@ -143,8 +143,19 @@ def mosaic(model: Model, count: int, target_px: float) -> tuple[tiles.Cell, ...]
     spatial = [m for m in found if m and min(m.map_size) >= 7 and m.strongest]
     wanted = count - len(cells)
     for i in range(wanted if spatial else 0):
-        maps = spatial[round(i * (len(spatial) - 1) / max(1, wanted - 1))]
-        already = round((i - 1) * (len(spatial) - 1) / max(1, wanted - 1)) if i else -1
-        turn = i % min(maps.strip.count, len(maps.strongest)) if spatial[already] is maps or i % 2 else 0
-        cells.append(tiles.cell([maps.strip], turn, target_px, maps.signed))
+        maps = spatial[i * len(spatial) // wanted]
+        turn = i - -(-(i * len(spatial) // wanted) * wanted // len(spatial))
+        cells.append(tiles.cell([maps.strip], telling(maps, turn), target_px, maps.signed))
     return tuple(cells)
+
+
+def telling(maps: FeatureMaps, turn: int = 0) -> int:
+    """The place in the strip of a map that is neither nearly empty nor nearly full. turn: 0 the best, 1 the next."""
+
+    def emptiness(place: int) -> float:
+        unit = maps.strongest[place]
+        mean, high = maps.statistics.mean[unit], maps.statistics.maximum[unit]
+        return abs((mean or 0) / high - 0.3) if high else 1.0
+
+    places = sorted(range(min(maps.strip.count, len(maps.strongest))), key=emptiness)
+    return places[turn % len(places)]

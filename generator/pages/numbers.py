@@ -29,11 +29,10 @@ def _maps(maps: MapNumbers) -> dict[str, Any]:
         "value": maps.value,
         "signed": maps.signed,
         "shared": _short(maps.shared_bounds[1]),
-        "bound": [_short(high) for _, high in maps.tile_bounds],
-        "min": [_short(x) for x in statistics.minimum],
+        "min": [_short(x) for x in statistics.minimum] if any(statistics.minimum) else 0,
         "max": [_short(x) for x in statistics.maximum],
         "mean": [_short(x) for x in statistics.mean],
-        "zero": [_short(x) for x in statistics.zero_fraction],
+        "zero": [round(100 * x) for x in statistics.zero_fraction],
         "state": "".join(LETTERS[state] for state in statistics.state),
     }
 

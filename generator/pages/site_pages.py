@@ -5,8 +5,11 @@ from __future__ import annotations
 from generator.pages import tiles, urls, wording
 from generator.pages.content import Frame, Link, Page
 from generator.pages.gallery import Gallery, Model
-from generator.pages.model_page import ProbeCard, first_tables, mosaic, probe_card
-from generator.records import ColorTable, ProbeInfo, Record, WeightsInfo
+from generator.pages.model_page import ProbeCard, first_tables, mosaic, probe_card, telling
+from generator.records import ColorTable, Picture, ProbeInfo, Record, WeightsInfo
+
+#: Maps between the image and the answer on the first page.
+MAX_STATIONS = 5
 
 
 class ModelCard(Record):
@@ -20,13 +23,28 @@ class ModelCard(Record):
     journeys: tuple[ProbeCard, ...]
 
 
-class HomeView(Record):
-    """start: the journey that a newcomer is sent on."""
+class Station(Record):
+    """One map on the way through a network."""
 
+    text: str
+    cell: tiles.Cell
+
+
+class Start(Record):
+    """The journey a newcomer is sent on: the image, a map for each size they shrink to, the answer."""
+
+    link: Link
+    picture: Picture
+    stations: tuple[Station, ...]
+    answer: str
+    score: str
+
+
+class HomeView(Record):
     frame: Frame
     title: str
     description: str
-    start: Link | None
+    start: Start | None
     models: tuple[ModelCard, ...]
     tables: tuple[ColorTable, ...]
 
@@ -80,10 +98,6 @@ def absolute_pages(gallery: Gallery, base_url: str, pages: list[Page]) -> list[P
 def _home(gallery: Gallery) -> Page:
     content = gallery.content
     first = gallery.models[0] if gallery.models else None
-    start = None
-    if first and first.first_probe:
-        place = first.places.probes[first.first_probe.probe.name]
-        start = Link(text=f"{first.first_probe.probe.title} through {first.info.title}", href=urls.relative(urls.HOME, place))
     view = HomeView(
         frame=gallery.frame(
             urls.HOME,
@@ -93,11 +107,33 @@ def _home(gallery: Gallery) -> Page:
         ),
         title=content.title,
         description=content.description,
-        start=start,
+        start=_start(first) if first and first.first_probe else None,
         models=tuple(_card(model) for model in gallery.models),
         tables=first_tables(gallery),
     )
     return Page(path=urls.HOME, template="home.html.jinja", view=view)
+
+
+def _start(model: Model) -> Start:
+    """Maps of five layers, one for each size of map where there are so many."""
+    card = probe_card(model, urls.HOME, 0)
+    name = model.content.probes[0].probe.name
+    found = [m for m in (model.main_maps(layer, name) for layer in model.content.layers) if m and min(m.map_size) > 1]
+    by_size = {m.map_size: m for m in reversed(found) if not m.signed} or {m.map_size: m for m in found}
+    sizes = sorted(by_size, reverse=True)[:MAX_STATIONS]
+    return Start(
+        link=Link(text=f"{card.title} through {model.info.title}", href=card.href),
+        picture=card.picture,
+        stations=tuple(
+            Station(
+                text=wording.size(size),
+                cell=tiles.cell([by_size[size].strip], telling(by_size[size]), 140, by_size[size].signed),
+            )
+            for size in sizes
+        ),
+        answer=card.answer,
+        score=card.score,
+    )
 
 
 def _card(model: Model) -> ModelCard:

@@ -89,7 +89,7 @@ def receptive_field(field: ReceptiveField) -> str:
     """What one position sees, in input pixels."""
     if field.whole:
         return "the whole image"
-    return f"{size(field.size)} pixels, every {number(field.stride[0])}"
+    return f"{size(field.size)} pixels, in steps of {number(field.stride[0])}"
 
 
 def preprocessing(steps: Preprocessing) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ def preprocessing(steps: Preprocessing) -> tuple[str, ...]:
     lines = [
         f"Channels: {CHANNELS[steps.channels]}",
         f"Size: {height} × {width} pixels, {steps.interpolation}; {RESIZES[steps.resize]}{cut}",
-        f"Pixels 0 … 255 scaled to {low} … {high}",
+        "Pixels kept at 0 … 255" if steps.range == (0, 255) else f"Pixels 0 … 255 scaled to {low} … {high}",
     ]
     if set(steps.mean) != {0.0} or set(steps.std) != {1.0}:
         mean, std = (", ".join(number(x) for x in xs) for xs in (steps.mean, steps.std))

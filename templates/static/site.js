@@ -126,13 +126,14 @@
     if (!filter) {
       const maps = data.maps.find((m) => m.probe === probe && m.value === value) || data.maps.find((m) => m.probe === probe);
       if (maps) {
-        const high = shared ? maps.shared : maps.bound[unit];
+        const least = maps.min ? maps.min[unit] : 0;
+        const high = shared ? maps.shared : Math.max(Math.abs(least), Math.abs(maps.max[unit]));
         legend(maps.signed ? "−" + text(high) : "0", maps.signed ? "0" : "", text(high));
         const state = { z: "zero everywhere", c: "the same everywhere", n: "not a number", i: "infinite" }[maps.state[unit]];
         facts.append(list([
           ...(state ? [["State", state]] : []),
-          ["Maximum", text(maps.max[unit])], ["Mean", text(maps.mean[unit])], ["Minimum", text(maps.min[unit])],
-          ["Zero", text(100 * maps.zero[unit]) + " %"], ["Brightness", shared ? "shared by the layer" : "this tile’s own"],
+          ["Maximum", text(maps.max[unit])], ["Mean", text(maps.mean[unit])], ["Minimum", text(least)],
+          ["Zeros", maps.zero[unit] + " %"], ["Brightness", shared ? "shared by the layer" : "this tile’s own"],
         ]));
       }
     }
@@ -159,12 +160,11 @@
           const set = { i: `url(${root.dataset.root}${sheet.file})`, c: sheet.columns, x: at % sheet.columns,
             y: Math.floor(at / sheet.columns), w: sheet.tile_px[1], h: sheet.tile_px[0] };
           for (const [name, v] of Object.entries(set)) slice.style.setProperty("--" + name, v);
-          slice.style.setProperty("--of", "none");
           fit(slice, 36, 36);
           item.append(slice);
         }
         const { text: name, href } = kernels.sources[source];
-        const label = name + " " + channel;
+        const label = name + " · " + channel;
         item.append(href ? element("a", label, { href: root.dataset.root + href + "#u" + channel }) : element("span", label), text(weight));
         items.append(item);
       });
@@ -213,7 +213,7 @@
   by("viewer-previous").addEventListener("click", () => step(-1));
   by("viewer-next").addEventListener("click", () => step(1));
   const probes = [...document.querySelectorAll('input[name="probe"]')];
-  by("viewer-hint").textContent = probes.length > 1 ? "← → other units   ↑ ↓ other images   Esc closes" : "← → other units   Esc closes";
+  by("viewer-hint").textContent = probes.length > 1 ? "← → other units · ↑ ↓ other images" : "← → other units";
   viewer.addEventListener("keydown", (event) => {
     const along = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const down = { ArrowUp: -1, ArrowDown: 1 }[event.key];
