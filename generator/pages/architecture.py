@@ -7,8 +7,8 @@ channels. Two drawings are made, for a desk and for a phone; CSS shows one of th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 from math import log2, sqrt
 
 from generator.network.graph import INPUT, Graph, Layer
@@ -98,7 +98,7 @@ def draw(graph: Graph, href: Callable[[Layer], str | None]) -> Architecture:
 
 def draw_at(graph: Graph, href: Callable[[Layer], str | None], width_px: float) -> Drawing:
     """One drawing, `width_px` wide and as high as it needs."""
-    layout = lay_out(graph, _width, Spacing(width=width_px))
+    layout = lay_out(graph, _width, Spacing(width=width_px, column=16 if width_px > 600 else 11))
     edges = route_edges(layout)
     heights = _Heights(graph, layout, edges)
     most = max((layer.num_units for layer in graph.layers), default=1)
@@ -110,7 +110,7 @@ def draw_at(graph: Graph, href: Callable[[Layer], str | None], width_px: float) 
         bands=tuple(_bands(layout, heights, graph)),
         paths=tuple(Path(source=e.source, target=e.target, route=e.route, data=paths.data(e)) for e in edges),
         boxes=tuple(boxes.values()),
-        captions=tuple(_captions(layout, heights, boxes)),
+        captions=tuple(_captions(layout, heights)),
     )
 
 
@@ -158,6 +158,14 @@ class _Heights:
             self.bottom.append(y)
             seen |= stages
         self.total = y + 2
+        self.layout = layout
+
+    def below(self, row: int, span: tuple[float, float]) -> float:
+        """Where a band ends that covers the columns between two x."""
+        columns = enumerate(self.layout.rows[row].columns)
+        inside = {column for column, (left, _) in columns if span[0] <= left <= span[1]}
+        lanes = max(c.lane for c in self.layout.cells.values() if c.row == row and c.column in inside) + 1
+        return self.bottom[row] - (self.layout.rows[row].num_lanes - lanes) * self.lane[row]
 
     def middle(self, cell: Cell) -> float:
         return self.lanes[cell.row] + (cell.lane + 0.5) * self.lane[cell.row]
@@ -194,13 +202,21 @@ def _short(name: str) -> str:
     """The last part of a name, or its last two if one alone says nothing, cut to what fits into a box."""
     parts = [part.strip("_") or part for part in name.replace("/", ".").split(".")]
     long = len(parts) > 1 and (parts[-1].lower() in GENERIC or parts[-1].isdigit())
-    return _cut(".".join(parts[-2:] if long else parts[-1:]), BOX_PX - 10)
+    text = ".".join(parts[-2:] if long else parts[-1:])
+    if len(text) > _fitting(BOX_PX - 10):
+        text = re.sub(r"(?<=\w)_?(conv|conv2d|layer)$", "", text, flags=re.IGNORECASE)
+    return _cut(text, BOX_PX - 10)
 
 
 def _cut(text: str, width_px: float) -> str:
-    """At most what `width_px` holds at about 6 px a character; the middle goes, as names differ at their ends."""
-    count = int(width_px / 6)
-    return text if len(text) <= count else f"{text[: count // 2 - 1]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - count // 2 :]}"
+    """What fits into a width; the middle goes, as names differ at their ends."""
+    count = _fitting(width_px)
+    return text if len(text) <= count else f"{text[: count // 2]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (count - 1) // 2 :]}"
+
+
+def _fitting(width_px: float) -> int:
+    """How many characters, in a bold sans-serif of 11 px."""
+    return int(width_px / 6.3)
 
 
 def _bands(layout: Layout, heights: _Heights, graph: Graph) -> Iterator[Band]:
@@ -212,7 +228,7 @@ def _bands(layout: Layout, heights: _Heights, graph: Graph) -> Iterator[Band]:
                 x=round(left - _PAD, 1),
                 y=heights.band[index],
                 width=round(right - left + 2 * _PAD, 1),
-                height=heights.bottom[index] - heights.band[index],
+                height=heights.below(index, (left, right)) - heights.band[index],
                 label="" if stage in seen else sizes.get(stage, ""),
             )
             seen.add(stage)
@@ -223,16 +239,25 @@ def _size(node: Node, graph: Graph) -> str:
     return wording.size(shape[:2]) if len(shape) == 3 else "vectors"
 
 
-def _captions(layout: Layout, heights: _Heights, boxes: dict[str, Box]) -> Iterator[Caption]:
-    """Under the last lane, at the first box of each run on the main path with one parent."""
-    for index in range(len(layout.rows)):
-        cells = [(layout.cells[n.name], n.name) for n in layout.nodes if layout.cells[n.name].row == index]
-        main = [name for cell, name in sorted(cells, key=lambda pair: pair[0].column) if cell.lane == 0]
-        for text, run in groupby(main, key=parent):
-            names = list(run)
-            width = boxes[names[-1]].x + boxes[names[-1]].width - boxes[names[0]].x
-            if text:
-                yield Caption(x=boxes[names[0]].x, y=heights.bottom[index] - 5, text=_cut(text.replace("/", "."), width))
+def _captions(layout: Layout, heights: _Heights) -> Iterator[Caption]:
+    """Under each run of columns whose names begin alike."""
+    for index, row in enumerate(layout.rows):
+        begins = [_common(parent(name) for name in names) for names in layout.columns(index)]
+        start = 0
+        for end in range(1, len(begins) + 1):
+            if end < len(begins) and begins[start] and f"{begins[end]}.".startswith(f"{begins[start]}."):
+                continue
+            (left, _), (last, width) = row.columns[start], row.columns[end - 1]
+            if begins[start] and last + width - left >= BOX_PX:
+                text = _cut(begins[start], last + width - left)
+                yield Caption(x=round(left, 1), y=heights.below(index, (left, last)) - 5, text=text)
+            start = end
+
+
+def _common(paths: Iterable[str]) -> str:
+    """The parts that dotted paths begin with alike."""
+    together = zip(*(path.split(".") for path in paths), strict=False)
+    return ".".join(parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, together))
 
 
 class _Paths:
@@ -251,8 +276,8 @@ class _Paths:
 
     def direct(self, edge: Edge, source: Cell, target: Cell) -> str:
         columns = self.layout.rows[source.row].columns
-        early = clear_lane(source, target, self.taken) == target.lane
-        column = source.column if early else target.column - 1
+        late = clear_lane(source, target, self.taken) == source.lane
+        column = target.column - 1 if late else source.column
         bend = (sum(columns[column]), columns[column + 1][0])
         return curve(self.right(edge.source), self.left(edge.target), bend)
 

@@ -43,9 +43,9 @@ def route_edges(layout: Layout) -> tuple[Edge, ...]:
 
 
 def clear_lane(source: Cell, target: Cell, taken: set[tuple[int, int, int]]) -> int | None:
-    """The lane, the target's or the source's, with no box between the two."""
+    """The lane, the source's or the target's, with no box between the two."""
     between = range(source.column + 1, target.column)
-    for lane in (target.lane, source.lane):
+    for lane in (source.lane, target.lane):
         if not any((source.row, lane, column) in taken for column in between):
             return lane
     return None

@@ -48,6 +48,14 @@ class Layout:
     cells: dict[str, Cell]
     rows: tuple[Row, ...]
 
+    def columns(self, row: int) -> list[list[str]]:
+        """The names in each column of a row."""
+        names: list[list[str]] = [[] for _ in self.rows[row].columns]
+        for name, cell in self.cells.items():
+            if cell.row == row:
+                names[cell.column].append(name)
+        return names
+
 
 @dataclass(frozen=True)
 class Spacing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -219,7 +219,7 @@ def crosses(box: Box, line: list[tuple[float, float]]) -> bool:
     """Whether a straight part of a path passes through a box."""
     return any(
         y0 == y1 and box.y < y0 < box.y + box.height and x0 < box.x + box.width and box.x < x1
-        for (x0, y0), (x1, y1) in zip(line, line[1:], strict=False)
+        for (x0, y0), (x1, y1) in pairwise(line)
     )
 
 
