@@ -38,10 +38,10 @@ def pack(text: str, suffix: str) -> str:
     return joined.replace("\n", "") if suffix == ".css" else joined
 
 
-def asset_names() -> tuple[str, str, str]:
-    """Paths of the stylesheet, the script and the icon."""
-    by_kind = {name.rpartition(".")[2]: name for name in assets()}
-    return by_kind["css"], by_kind["js"], by_kind["svg"]
+def asset(name: str) -> str:
+    """The path of `site.css`, say, with its digest in it."""
+    stem, _, suffix = name.rpartition(".")
+    return next(path for path in assets() if path.startswith(f"assets/{stem}.") and path.endswith(f".{suffix}"))
 
 
 def templates_digest() -> str:

@@ -67,7 +67,7 @@ class Fact(Record):
 class Frame(Record):
     """What every page has around its content.
 
-    root: the way from the page to the site's root, `""` or `"../../"`. stylesheet, script, icon: from the root.
+    root: the way from the page to the site's root, `""` or `"../../"`. stylesheets, script, icon: from the root.
     canonical, picture: absolute addresses, only with a base URL.
     """
 
@@ -75,7 +75,7 @@ class Frame(Record):
     description: str
     site: str
     root: str
-    stylesheet: str
+    stylesheets: tuple[str, ...]
     script: str
     icon: str
     home: str

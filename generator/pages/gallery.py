@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from generator.pages import urls
-from generator.pages.assets import asset_names
+from generator.pages.assets import asset
 from generator.pages.content import Frame, GalleryContent, Link, ModelContent
 from generator.records import ColorTable, FeatureMaps, ProbePictures
 
@@ -59,19 +59,25 @@ class Gallery:
         self.models = tuple(Model(m, places[m.info.name]) for m in content.models)
 
     def frame(
-        self, page: str, title: str, description: str, crumbs: tuple[Link, ...] = (), picture: str | None = None
+        self,
+        page: str,
+        title: str,
+        description: str,
+        *,
+        crumbs: tuple[Link, ...] = (),
+        picture: str | None = None,
+        stylesheets: tuple[str, ...] = ("site.css", "pages.css"),
     ) -> Frame:
         """picture: a file from the root, for previews on social media."""
-        stylesheet, script, icon = asset_names()
         base = self.content.base_url
         return Frame(
             title=title if title == self.content.title else f"{title} · {self.content.title}",
             description=description,
             site=self.content.title,
             root=urls.root(page),
-            stylesheet=stylesheet,
-            script=script,
-            icon=icon,
+            stylesheets=tuple(asset(name) for name in stylesheets),
+            script=asset("site.js"),
+            icon=asset("icon.svg"),
             home=urls.relative(page, urls.HOME),
             about=urls.relative(page, urls.ABOUT),
             models=tuple(model.link(page) for model in self.models),

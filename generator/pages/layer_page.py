@@ -135,6 +135,7 @@ def _view(gallery: Gallery, model: Model, name: str) -> LayerView:
             f"{name} · {model.info.title}",
             f"{name} of {model.info.title}: {kind}, {wording.plural(layer.num_units, 'unit')}.",
             crumbs=(model.link(page),),
+            stylesheets=("site.css",),
         ),
         model=model.link(page),
         name=name,

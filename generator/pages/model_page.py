@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from generator.pages import tiles, urls, wording
+from generator.pages import architecture, tiles, urls, wording
 from generator.pages.content import Fact, Frame, Page
 from generator.pages.gallery import Gallery, Model
 from generator.records import ColorTable, FeatureMaps, Picture, Record, Sheet, WeightsInfo
@@ -43,6 +43,7 @@ class ModelView(Record):
     description: str
     facts: tuple[Fact, ...]
     mosaic: tuple[tiles.Cell, ...]
+    architecture: architecture.Architecture
     layers: tuple[LayerRow, ...]
     probes: tuple[ProbeCard, ...]
     seen: tuple[str, ...]
@@ -65,7 +66,8 @@ def model_page(gallery: Gallery, model: Model) -> Page:
         title=info.title,
         description=info.description,
         facts=_facts(model),
-        mosaic=mosaic(model, 18, 56),
+        mosaic=mosaic(model, 18),
+        architecture=architecture.draw(model.graph, lambda layer: _href(model, page, layer.name)),
         layers=rows,
         probes=tuple(probe_card(model, page, place) for place in range(len(model.content.probes))),
         seen=wording.preprocessing(info.preprocessing),
@@ -95,14 +97,19 @@ def _facts(model: Model) -> tuple[Fact, ...]:
     return (*facts, *(Fact(term=term, text=text) for term, text in info.facts))
 
 
+def _href(model: Model, page: str, layer: str) -> str | None:
+    link = model.layer_link(page, layer)
+    return link.href if link else None
+
+
 def _row(model: Model, page: str, name: str) -> LayerRow:
     layer = model.graph.by_name[name]
-    link = model.layer_link(page, name)
-    maps = model.main_maps(name, model.first_probe.probe.name) if model.first_probe and link else None
+    href = _href(model, page, name)
+    maps = model.main_maps(name, model.first_probe.probe.name) if model.first_probe and href else None
     strip = maps.strip if maps and maps.map_size != (1, 1) else None
     return LayerRow(
         name=name,
-        href=link.href if link else None,
+        href=href,
         kind=wording.kind(layer),
         output=wording.size(layer.shape),
         params=layer.num_params,
@@ -129,13 +136,13 @@ def probe_card(model: Model, page: str, place: int) -> ProbeCard:
     )
 
 
-def mosaic(model: Model, count: int, target_px: float) -> tuple[tiles.Cell, ...]:
+def mosaic(model: Model, count: int) -> tuple[tiles.Cell, ...]:
     """Tiles that show the model's depth: first filters, then strongest maps of layers from early to late."""
     cells: list[tiles.Cell] = []
     coloured = [f for f in model.content.filters.values() if f.look in ("colour", "grey") and f.sheets]
     if coloured:
         by_norm = sorted(range(coloured[0].num_units), key=lambda unit: -(coloured[0].norms[unit] or 0))
-        cells = [tiles.cell(coloured[0].sheets, unit, target_px) for unit in by_norm[: count // 5]]
+        cells = [tiles.cell(coloured[0].sheets, unit) for unit in by_norm[: count // 5]]
     if model.first_probe is None:
         return tuple(cells)
     probe = model.first_probe.probe.name
@@ -145,7 +152,7 @@ def mosaic(model: Model, count: int, target_px: float) -> tuple[tiles.Cell, ...]
     for i in range(wanted if spatial else 0):
         maps = spatial[i * len(spatial) // wanted]
         turn = i - -(-(i * len(spatial) // wanted) * wanted // len(spatial))
-        cells.append(tiles.cell([maps.strip], telling(maps, turn), target_px, maps.signed))
+        cells.append(tiles.cell([maps.strip], telling(maps, turn), maps.signed))
     return tuple(cells)
 
 

@@ -127,7 +127,7 @@ def _start(model: Model) -> Start:
         stations=tuple(
             Station(
                 text=wording.size(size),
-                cell=tiles.cell([by_size[size].strip], telling(by_size[size]), 140, by_size[size].signed),
+                cell=tiles.cell([by_size[size].strip], telling(by_size[size]), by_size[size].signed),
             )
             for size in sizes
         ),
@@ -146,7 +146,7 @@ def _card(model: Model) -> ModelCard:
         description=model.info.description,
         href=urls.relative(urls.HOME, model.places.index),
         numbers=tuple(numbers),
-        mosaic=mosaic(model, 40, 72),
+        mosaic=mosaic(model, 40),
         journeys=tuple(probe_card(model, urls.HOME, place) for place in range(min(6, len(model.content.probes)))),
     )
 

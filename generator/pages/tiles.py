@@ -56,9 +56,6 @@ class Cell(Record):
     columns: int
     column: int
     row: int
-    width_px: int
-    height_px: int
-    scale: float
     signed: bool | None = None
 
 
@@ -66,19 +63,15 @@ def blocks(sheets: list[Sheet]) -> tuple[Block, ...]:
     return tuple(Block(columns=s.columns, first=s.first, count=s.count) for s in sheets)
 
 
-def cell(sheets: list[Sheet], unit: int, target_px: float, signed: bool | None = None) -> Cell:
-    """Where tile `unit` is drawn, about `target_px` large."""
+def cell(sheets: list[Sheet], unit: int, signed: bool | None = None) -> Cell:
+    """Where tile `unit` is found; it fills whatever square the page gives it."""
     sheet = next(s for s in sheets if s.first <= unit < s.first + s.count)
     row, column = divmod(unit - sheet.first, sheet.columns)
-    height, width = sheet.tile_px
     return Cell(
         file=safe_file(sheet.file),
         columns=sheet.columns,
         column=column,
         row=row,
-        width_px=width,
-        height_px=height,
-        scale=scale(sheet.tile_px, target_px),
         signed=signed,
     )
 
