@@ -1,16 +1,25 @@
-"""What tests of every room share: a real browser."""
+"""What tests of every room share: compiled programs, repeatable examples, a real browser."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# Compiling takes most of the time: keep programs between runs, and let hypothesis choose the same examples each time.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "cnnscope-tests"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 #: As in `.ci/browser`, which `make test` runs first.
 SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

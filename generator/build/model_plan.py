@@ -81,7 +81,8 @@ class ModelPlan:
             "code": digest.of_code("generator.probes", "generator.views.probe_pictures", __name__),
             "libraries": digest.of_libraries("numpy", "pillow"),
         }
-        return Task(self.task_id("probe", probe.info.name), parameters, run=run)
+        # One at a time: reading an image changes Python's warning filters, which threads share.
+        return Task(self.task_id("probe", probe.info.name), parameters, lane="compute", run=run)
 
     def _source(self) -> dict[str, str]:
         return {

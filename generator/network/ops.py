@@ -84,6 +84,7 @@ KINDS = {
     "max": "maximum",
     "min": "minimum",
     "concatenate": "concat",
+    "split": "slice",
     "select_n": "select",
     "dot_general": "matmul",
     "conv_general_dilated": "conv",
@@ -118,3 +119,6 @@ ACTIVATIONS = {
 
 #: ... and by the primitive, for functions written out by hand.
 ACTIVATION_PRIMITIVES = {"clamp": "clip", "reduce_max": "softmax", "logistic": "sigmoid", "tanh": "tanh", "erf": "GELU"}
+
+#: What a function is called once its result multiplies the value it was computed from.
+GATED = {"sigmoid": "SiLU", "tanh": "GELU", "ReLU6": "hard swish", "hard sigmoid": "hard swish"}

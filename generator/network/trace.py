@@ -74,6 +74,8 @@ class _Tracer:
             owners = tuple(dict.fromkeys(self.owner[slot] for slot in active))
             if len(owners) == 1 and self._belongs(equation, active[0]):
                 self._extend(equation, owners[0], active, layout, seen)
+            elif equation.op == "concatenate":  # an input that occurs twice brings its channels twice
+                self._begin(equation, tuple(self.owner[slot] for slot in active), active, layout, seen)
             else:
                 self._begin(equation, owners, active, layout, seen)
 
@@ -94,7 +96,7 @@ class _Tracer:
     def _belongs(self, equation: Equation, source: Slot) -> bool:
         """Whether an equation with one owner continues that node instead of beginning a new one."""
         if equation.op in ops.ELEMENTWISE or equation.op in ops.MOVES:
-            return not self._cuts_channels(equation, source)
+            return not self._renumbers_channels(equation, source)
         layout = self.layouts.get(source)
         if equation.op in ops.REDUCTIONS:
             channel = layout[-1] if layout else len(self.program.shapes[source]) - 1
@@ -104,10 +106,10 @@ class _Tracer:
             return all(window[axis] == 1 for axis in layout[1:3])  # across channels only: local response normalisation
         return equation.op in ("cumsum", "sort", "iota", "random_bits")
 
-    def _cuts_channels(self, equation: Equation, source: Slot) -> bool:
-        """A slice of some channels is a node of its own: unit numbers change there."""
+    def _renumbers_channels(self, equation: Equation, source: Slot) -> bool:
+        """A slice of some channels, or more of them by padding, is a node of its own: unit numbers change there."""
         layout = self.layouts.get(source)
-        if equation.op != "slice" or layout is None:
+        if equation.op not in ("slice", "pad") or layout is None:
             return False
         axis = layout[-1]
         return self.program.shapes[source][axis] != self.program.shapes[equation.outputs[0]][axis]
@@ -158,9 +160,12 @@ class _Tracer:
         if node is None:
             return
         node.parameters |= self._parameters(equation)
-        if not affine and node.activation is None:
+        same_shape = self.program.shapes[equation.outputs[0]] == self.program.shapes[node.first]
+        if not affine and node.activation is None and (same_shape or equation.op == "reduce_max"):
             node.activation = self._activation(equation)
-        if self.program.shapes[equation.outputs[0]] == self.program.shapes[node.first] and layout == node.layout:
+        elif equation.op == "mul" and len(active) == 2 and active[0] != active[1]:
+            node.activation = ops.GATED.get(node.activation, node.activation)
+        if same_shape and layout == node.layout:
             node.last = equation.outputs[0]
             if affine:
                 node.pre = node.last
@@ -182,14 +187,15 @@ class _Tracer:
     def _begin(
         self, equation: Equation, owners: tuple[str, ...], active: list[Slot], layout: fields.Layout | None, seen: fields.Field
     ) -> None:
+        """A node for each output: only control flow and `split` have several."""
         kernel = self._kernel(equation)
         kind = self._kind(equation, kernel, active[0])
-        name = self._name(kind, kernel)
-        first = equation.outputs[0]
-        self._note(equation.outputs, name, layout, seen)
         self.affine.update(equation.outputs)
-        parameters = set(self._parameters(equation))
-        self.nodes[name] = Node(name, kind, owners, equation, first, first, first, layout, seen, kernel, None, parameters)
+        for first in equation.outputs:
+            name = self._name(kind, kernel)
+            self._note((first,), name, layout, seen)
+            parameters = set(self._parameters(equation))
+            self.nodes[name] = Node(name, kind, owners, equation, first, first, first, layout, seen, kernel, None, parameters)
 
     def _note(self, outputs: tuple[Slot, ...], owner: str, layout: fields.Layout | None, seen: fields.Field) -> None:
         for slot in outputs:
