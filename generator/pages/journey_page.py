@@ -12,10 +12,15 @@ from generator.records import ColorTable, FeatureMaps, Picture, Predictions, Pro
 
 
 class Unit(Record):
-    """A tile of the strip. href: the unit on its layer's page, with this probe chosen."""
+    """A tile of the strip, or a bar where the unit is one number. href: the unit on its layer's page, this probe chosen.
+
+    share: the number over the largest of the layer's strongest, 0-1.
+    """
 
     number: int
     href: str
+    value: float | None = None
+    share: float = 0.0
 
 
 class Step(Record):
@@ -34,6 +39,7 @@ class Step(Record):
     columns: int
     tile_px: tuple[int, int]
     scale: float
+    vector: bool
     units: tuple[Unit, ...]
     silent: int
 
@@ -128,7 +134,6 @@ def _step(model: Model, page: str, probe: ProbeInfo, largest: int, number: int, 
     place = model.places.layers[layer.name]
     href = f"{urls.relative(page, place)}?probe={urls.query(probe.name)}"
     strip = maps.strip
-    target = 40 if maps.map_size == (1, 1) else 84
     return Step(
         number=number,
         layer=Link(text=layer.name, href=href),
@@ -142,7 +147,20 @@ def _step(model: Model, page: str, probe: ProbeInfo, largest: int, number: int, 
         file=tiles.safe_file(strip.file),
         columns=strip.columns,
         tile_px=strip.tile_px,
-        scale=tiles.scale(strip.tile_px, target),
-        units=tuple(Unit(number=unit, href=f"{href}#u{unit}") for unit in maps.strongest[: strip.count]),
+        scale=tiles.scale(strip.tile_px, 84),
+        vector=maps.map_size == (1, 1),
+        units=_units(maps, href),
         silent=sum(state == "zero" for state in maps.statistics.state),
+    )
+
+
+def _units(maps: FeatureMaps, href: str) -> tuple[Unit, ...]:
+    shown = maps.strongest[: maps.strip.count]
+    if maps.map_size != (1, 1):
+        return tuple(Unit(number=unit, href=f"{href}#u{unit}") for unit in shown)
+    values = {unit: maps.statistics.maximum[unit] for unit in shown}
+    high = max((abs(value) for value in values.values() if value), default=1.0)
+    return tuple(
+        Unit(number=unit, href=f"{href}#u{unit}", value=value, share=round(abs(value or 0) / high, 4))
+        for unit, value in values.items()
     )

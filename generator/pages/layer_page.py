@@ -32,10 +32,11 @@ class Setting(Record):
 
 
 class MapsSection(Record):
-    """field: what the middle position sees of the probe. field_size_px, input_size_px: `(height, width)`."""
+    """vector: one number a unit, so that only the shared scale says anything. field: what the middle position sees."""
 
     num_units: int
     map_size: tuple[int, int]
+    vector: bool
     tile_px: tuple[int, int]
     scales: tuple[float, float, float]
     blocks: tuple[tiles.Block, ...]
@@ -202,6 +203,7 @@ def _maps(model: Model, layer: Layer, page: str) -> MapsSection | None:
     return MapsSection(
         num_units=first.num_units,
         map_size=first.map_size,
+        vector=first.map_size == (1, 1),
         tile_px=tile_px,
         scales=tiles.scales(tile_px, _target_px(first)),
         blocks=layout[0],

@@ -17,7 +17,13 @@
   });
 
   /* Choices: the page's address wins, then what was chosen last. */
-  const asked = new URLSearchParams(location.search).get("probe");
+  let asked = new URLSearchParams(location.search).get("probe");
+  const noteProbe = () => {
+    if (!asked) return;
+    try {
+      history.replaceState(history.state, "", "?probe=" + encodeURIComponent(asked) + location.hash);
+    } catch { /* some browsers refuse this for files */ }
+  };
   for (const group of document.querySelectorAll("[data-remember]")) {
     const key = group.dataset.remember;
     const inputs = [...group.querySelectorAll("input")];
@@ -27,9 +33,8 @@
     group.addEventListener("change", (event) => {
       keep.set(key, event.target.value);
       if (event.target.name === "probe") {
-        try {
-          history.replaceState(history.state, "", "?probe=" + encodeURIComponent(event.target.value) + location.hash);
-        } catch { /* some browsers refuse this for files */ }
+        asked = event.target.value;
+        noteProbe();
       }
       if (viewer.open) draw();
     });
@@ -99,7 +104,7 @@
     const unit = Number(current.id.match(/\d+$/)[0]);
     const probe = place.dataset.probe || chosen("probe")?.value;
     const value = chosen("value")?.value || "activation";
-    const shared = !place.dataset.probe && chosen("scale")?.value === "shared";
+    const shared = !place.dataset.probe && ("shared" in place.dataset || chosen("scale")?.value === "shared");
     const title = chosen("probe")?.parentNode.title || (place.dataset.probe ? document.querySelector("h1").textContent : "");
     const data = numbers.get(layer);
     const facts = by("viewer-facts");
@@ -226,6 +231,6 @@
     }
   });
   addEventListener("hashchange", sync);
-  addEventListener("popstate", sync);
+  addEventListener("popstate", () => { noteProbe(); sync(); });
   if (location.hash) sync();
 })();

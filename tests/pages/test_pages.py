@@ -111,8 +111,12 @@ def test_every_picture_has_a_text_and_every_control_a_name(pages):
 
 
 def test_journey_leads_to_each_unit_with_its_image_chosen(pages):
-    links = [href for _, href, _ in TILE.findall(pages["m/tiny/probes/waves.html"])]
-    assert len(links) == 12 + 12 + 8 + 12 + 12 + 10
+    html = pages["m/tiny/probes/waves.html"]
+    tiles = [href for _, href, _ in TILE.findall(html)]
+    assert len(tiles) == 12 + 12 + 8 + 12
+    bars = re.findall(r'<li><a href="([^"]+)">unit \d+</a>', html)
+    assert len(bars) == 12 + 10
+    links = tiles + bars
     assert all(re.fullmatch(r"\.\./[a-z0-9.]+\.html\?probe=waves#u\d+", link) for link in links)
 
 
