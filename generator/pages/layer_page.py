@@ -32,13 +32,17 @@ class Setting(Record):
 
 
 class MapsSection(Record):
-    """vector: one number a unit, so that only the shared scale says anything. field: what the middle position sees."""
+    """vector: one number a unit, so that only the shared scale says anything. field: what the middle position sees.
+
+    scales: small, medium, large. phone_scale: medium where three tiles share a row.
+    """
 
     num_units: int
     map_size: tuple[int, int]
     vector: bool
     tile_px: tuple[int, int]
     scales: tuple[float, float, float]
+    phone_scale: float
     blocks: tuple[tiles.Block, ...]
     probes: tuple[ProbeChoice, ...]
     values: tuple[str, ...]
@@ -206,6 +210,7 @@ def _maps(model: Model, layer: Layer, page: str) -> MapsSection | None:
         vector=first.map_size == (1, 1),
         tile_px=tile_px,
         scales=tiles.scales(tile_px, _target_px(first)),
+        phone_scale=tiles.scale(tile_px, 40 if first.map_size == (1, 1) else 112),
         blocks=layout[0],
         probes=tuple(
             ProbeChoice(
