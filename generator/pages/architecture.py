@@ -46,7 +46,7 @@ class Box(Record):
 
 
 class Path(Record):
-    """An edge as SVG path data. route: `direct`, `bridge` (over boxes of its row) or `wrap` (to another row)."""
+    """An edge as SVG path data. route: `direct`, `bridge` (over other boxes) or `wrap` (to the beginning of another row)."""
 
     source: str
     target: str
@@ -108,7 +108,7 @@ def draw_at(graph: Graph, href: Callable[[Layer], str | None], width_px: float) 
         width=width_px,
         height=heights.total,
         bands=tuple(_bands(layout, heights, graph)),
-        paths=tuple(Path(source=e.source, target=e.target, route=e.route, data=paths.data(e)) for e in edges),
+        paths=tuple(paths.path(edge) for edge in edges),
         boxes=tuple(boxes.values()),
         captions=tuple(_captions(layout, heights)),
     )
@@ -127,7 +127,7 @@ def _height(node: Node, graph: Graph) -> float:
         return SMALL_PX
     shape = graph.input_shape if node.layer is None else node.layer.shape
     side = max(shape[:2]) if len(shape) == 3 else 1
-    return 32 + round(2.2 * log2(side))
+    return 36 + round(1.8 * log2(side))
 
 
 class _Heights:
@@ -203,8 +203,7 @@ def _short(name: str) -> str:
     parts = [part.strip("_") or part for part in name.replace("/", ".").split(".")]
     long = len(parts) > 1 and (parts[-1].lower() in GENERIC or parts[-1].isdigit())
     text = ".".join(parts[-2:] if long else parts[-1:])
-    if len(text) > _fitting(BOX_PX - 10):
-        text = re.sub(r"(?<=\w)_?(conv|conv2d|layer)$", "", text, flags=re.IGNORECASE)
+    text = re.sub(r"_(conv|conv2d|layer)$", "", text, flags=re.IGNORECASE)  # the colour says it
     return _cut(text, BOX_PX - 10)
 
 
@@ -264,6 +263,11 @@ class _Paths:
     def __init__(self, layout: Layout, heights: _Heights, boxes: dict[str, Box]):
         self.layout, self.heights, self.boxes = layout, heights, boxes
         self.taken = {(cell.row, cell.lane, cell.column) for cell in layout.cells.values()}
+
+    def path(self, edge: Edge) -> Path:
+        into_row = edge.route == "wrap" and self.layout.cells[edge.target].column > 0
+        route = "bridge" if into_row else edge.route
+        return Path(source=edge.source, target=edge.target, route=route, data=self.data(edge))
 
     def data(self, edge: Edge) -> str:
         source, target = self.layout.cells[edge.source], self.layout.cells[edge.target]

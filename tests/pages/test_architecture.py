@@ -267,6 +267,17 @@ def test_a_residual_block_stays_in_one_row_with_a_bridge_over_it():
     ]
 
 
+@pytest.mark.parametrize("width", [NARROW_PX, 500, 640, 780, WIDE_PX])
+def test_no_row_ends_within_a_residual_block_that_fits(width):
+    """Names without parents, so that only the connections hold a block together."""
+    b = Builder(32)
+    x = b("stem", "conv", INPUT, 8)
+    for i in range(12):
+        x = b(f"add{i}", "add", [b(f"b{i}", "conv", b(f"a{i}", "conv", x, 8), 8), x])
+    middle = {box.name: box.y + box.height / 2 for box in draw_at(b.graph(), page, width).boxes}
+    assert all(middle[f"a{i}"] == middle[f"b{i}"] == middle[f"add{i}"] for i in range(12))
+
+
 def test_vectors_that_gate_a_map_stay_in_its_band():
     assert [band.label for band in draw_at(squeeze(), page, 4000).bands] == ["32 × 32"]
 
