@@ -219,7 +219,8 @@
   by("viewer-next").addEventListener("click", () => step(1));
   const probes = [...document.querySelectorAll('input[name="probe"]')];
   by("viewer-hint").textContent = probes.length > 1 ? "← → other units · ↑ ↓ other images" : "← → other units";
-  viewer.addEventListener("keydown", (event) => {
+  document.addEventListener("keydown", (event) => {
+    if (!viewer.open) return;
     const along = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const down = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (along) { event.preventDefault(); step(along); }

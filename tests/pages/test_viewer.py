@@ -1,0 +1,158 @@
+"""The window that tiles open in, in a real browser, from `file://`: address, keys, history, numbers, and without a script."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, else the one Playwright has installed."""
+    found = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-background-networking"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    opened = context.new_page()
+    faults: list[str] = []
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    yield opened
+    context.close()
+    assert faults == []
+
+
+def is_open(page: Page) -> bool:
+    return page.evaluate("document.getElementById('viewer').open")
+
+
+def address(page: Page) -> str:
+    return page.evaluate("location.search + location.hash")
+
+
+def test_a_tile_opens_with_its_address_and_closes_without(page: Page, site: Path):
+    page.goto((site / "m/other/stem.html").as_uri())
+    page.click("#u5")
+    assert is_open(page)
+    assert address(page) == "#u5"
+    assert page.inner_text("#viewer-title") == "Unit 5"
+    page.keyboard.press("ArrowRight")
+    assert address(page) == "#u6"
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert address(page) == "#u4"
+    page.keyboard.press("Escape")
+    page.wait_for_function("location.hash === ''")
+    assert not is_open(page)
+    assert page.evaluate("document.activeElement.id") == "u4"
+
+
+def test_an_address_opens_its_tile_and_back_closes_it(page: Page, site: Path):
+    place = (site / "m/other/stem.html").as_uri()
+    page.goto(f"{place}?probe=waves#u3")
+    assert is_open(page)
+    assert page.is_checked("#probe-1")
+    assert "Waves" in page.inner_text("#viewer-where")
+    page.click("#viewer-close")
+    assert address(page) == "?probe=waves"
+    page.click("#u2")
+    page.go_back()
+    assert not is_open(page)
+    page.go_forward()
+    assert is_open(page)
+    assert address(page) == "?probe=waves#u2"
+
+
+def test_the_picture_is_the_tile_at_a_whole_scale(page: Page, site: Path):
+    page.goto((site / "m/other/stem.html").as_uri() + "#u7")
+    facts = page.evaluate(
+        """() => {
+            const big = getComputedStyle(document.getElementById('viewer-picture'));
+            const small = getComputedStyle(document.getElementById('u7'), '::before');
+            const ratio = big.width.slice(0, -2) / small.width.slice(0, -2);
+            const moved = (s) => s.backgroundPosition.split(' ').map((x) => parseFloat(x));
+            return {image: big.backgroundImage === small.backgroundImage, scale: big.getPropertyValue('--z'),
+                    filter: big.filter, ratio, big: moved(big), small: moved(small)};
+        }"""
+    )
+    assert facts["image"]
+    assert float(facts["scale"]) == int(facts["scale"]) > 1
+    assert "table-0" in facts["filter"]
+    assert facts["big"] == pytest.approx([facts["ratio"] * x for x in facts["small"]])
+    assert facts["big"][0] < 0
+
+
+def test_numbers_follow_the_image_chosen(page: Page, site: Path):
+    page.goto((site / "m/other/stem.html").as_uri() + "#u0")
+    page.wait_for_selector("#viewer-facts dl")
+    before = page.inner_text("#viewer-facts")
+    page.keyboard.press("ArrowDown")
+    assert address(page) == "?probe=waves#u0"
+    assert page.inner_text("#viewer-facts") != before
+    page.goto((site / "m/other/blocks.1.conv.html").as_uri() + "#u3")
+    page.wait_for_selector("#viewer-facts dl")
+    assert "not a number" in page.inner_text("#viewer-facts")
+
+
+def test_filters_open_too_and_lead_to_their_inputs(page: Page, site: Path):
+    page.goto((site / "m/other/blocks.1.conv.html").as_uri())
+    page.click("#f2")
+    page.wait_for_selector("#viewer-facts .inputs")
+    assert page.inner_text("#viewer-title") == "Filter 2"
+    assert page.locator("#viewer-facts .inputs .t").count() == 4
+    page.click("#viewer-facts .inputs a")
+    page.wait_for_url("**/blocks.0.project.html#u2")
+    assert is_open(page)
+
+
+def test_journeys_open_tiles_and_lead_to_the_layer(page: Page, site: Path):
+    page.goto((site / "m/other/probes/waves.html").as_uri())
+    page.click("#step-1 .t >> nth=1")
+    page.wait_for_selector("#viewer-facts dl")
+    assert is_open(page)
+    page.click("#viewer-more")
+    page.wait_for_url("**/stem.html?probe=waves#u*")
+    assert is_open(page)
+    assert page.is_checked("#probe-1")
+
+
+def test_choices_are_remembered_and_colours_change(page: Page, site: Path):
+    page.goto((site / "m/other/stem.html").as_uri())
+    drawn = "getComputedStyle(document.getElementById('u0'), '::before').filter"
+    assert "table-0" in page.evaluate(drawn)
+    page.check("#color-1", force=True)
+    assert "table-1" in page.evaluate(drawn)
+    page.click("#theme")
+    theme = page.evaluate("document.documentElement.dataset.theme")
+    page.goto((site / "m/other/blocks.1.conv.html").as_uri())
+    assert "table-1" in page.evaluate(drawn)
+    assert page.evaluate("document.documentElement.dataset.theme") == theme == "dark"
+
+
+def test_images_and_scales_are_chosen_without_a_script(browser: Browser, site: Path):
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url))
+    page.goto((site / "m/other/stem.html").as_uri())
+    before = page.screenshot(animations="disabled")
+    count = len(loaded)
+    page.check("#probe-1", force=True)
+    page.wait_for_timeout(200)
+    after = page.screenshot(animations="disabled")
+    assert before != after
+    # The other image's sheet and photograph come only now.
+    assert len(loaded) > count
+    context.close()
