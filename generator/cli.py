@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from generator.errors import OutputError, Problem, UserError, did_you_mean
+from generator.errors import Problem, UserError, did_you_mean
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 DEFAULT_CONFIG = Path("configs/default.yaml")
@@ -31,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.command(options)
     except UserError as error:
         for problem in error.problems:
-            errors.print(Text.assemble(("error: ", "bold red"), str(problem)))
+            errors.print(Text.assemble(("error: ", "bold red"), _printable(str(problem))))
         return BAD_INPUT
     except KeyboardInterrupt:
         errors.print("Interrupted. What was finished is kept; the same command goes on from there.")
@@ -39,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away; not our failure
     return OK
+
+
+def _printable(text: str) -> str:
+    """On one line, and harmless to a terminal whatever names of files and layers hold."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -143,11 +147,9 @@ def _build(options: argparse.Namespace) -> None:
     console = Console(stderr=options.json, highlight=False, soft_wrap=True)
     gallery = _gallery(options)
 
-    def on_wait() -> None:
-        console.print(f"Another build is writing to {options.out}; waiting for it.", markup=False)
-
     with _BuildProgress(console) as report:
-        summary = gallery.build(options.out, Runner(gallery.store, options.jobs, report), on_wait)
+        runner = Runner(gallery.store, options.jobs, report)
+        summary = gallery.build(options.out, runner, _waiting(console, options.out))
     if options.json:
         print(json.dumps(vars(summary)))
         return
@@ -156,6 +158,10 @@ def _build(options: argparse.Namespace) -> None:
         f"({summary.tasks_run} of {summary.tasks_total} tasks ran, {summary.seconds:.1f} s)",
         markup=False,
     )
+
+
+def _waiting(console: Console, out: Path) -> Callable[[], None]:
+    return lambda: console.print(f"Another build is writing to {out}; waiting for it.", markup=False)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -209,7 +215,7 @@ def _inspect(options: argparse.Namespace) -> None:
     with _BuildProgress(console) as report:
         graphs = gallery.graphs(Runner(gallery.store, 1, report))
     if options.json:
-        models = [{"name": name, **graph.model_dump(mode="json")} for name, graph in graphs.items()]
+        models = [{"name": name, **graph.model_dump(mode="json", include={"layers"})} for name, graph in graphs.items()]
         print(json.dumps({"models": models}))
         return
     for name, graph in graphs.items():
@@ -251,15 +257,10 @@ def _links(options: argparse.Namespace) -> None:
 
 
 def _clean(options: argparse.Namespace) -> None:
-    from generator.build import site
+    from generator.build import site, store
 
-    removed = site.clear(options.out) if options.out.is_dir() else 0
-    if options.store.is_dir():
-        foreign = [path for path in options.store.iterdir() if path.name not in ("objects", "tasks", "compiled")]
-        if foreign:
-            rule = f"holds {foreign[0].name}, which CNNscope did not write"
-            raise OutputError(Problem(str(options.store), rule, "name the right folder with --store"))
-        shutil.rmtree(options.store)
+    removed = site.clear(options.out, _waiting(Console(stderr=True, highlight=False, soft_wrap=True), options.out))
+    store.Store(options.store).clear()
     print(f"Removed {removed} files of {options.out} and the stored results in {options.store}.")
 
 

@@ -50,7 +50,13 @@ def of_code(*modules: str) -> str:
         text = path.read_text(encoding="utf-8")
         seen[path] = of_bytes(text.encode())
         front += [_file(name) for name in _imports(text)]
-    return of_json({str(path.relative_to(PACKAGE)): value for path, value in seen.items()})
+    return of_json({path.relative_to(PACKAGE).as_posix(): value for path, value in seen.items()})
+
+
+@cache
+def of_module(name: str) -> str:
+    """Digest of one module's own source, without what it imports."""
+    return of_bytes((_file(name) or PACKAGE).read_bytes())
 
 
 def _imports(text: str) -> Iterable[str]:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from generator import probes
 from generator.build import digest, site
+from generator.build.compute import GRAPH
 from generator.build.content import Pictures
-from generator.build.model_plan import GRAPH, ModelPlan, plan_model
+from generator.build.model_plan import ModelPlan, plan_model
 from generator.build.registry import LAYER_VIEWS, MAP_VIEWS, RECORD
 from generator.build.run import Runner, Status, statuses
-from generator.build.store import Artifact, Store
+from generator.build.store import Artifact, DamagedArtifact, Store
 from generator.build.task import Files, Inputs, Task, Use
+from generator.build.together import together
 from generator.config.load import LoadedConfig
-from generator.errors import Problem, UserError
+from generator.config.schema import ProbeSetConfig
 from generator.network.graph import Graph
 from generator.pages.assets import assets, templates_digest
 from generator.pages.content import GalleryContent, ModelContent, Page
@@ -61,8 +64,7 @@ class Gallery:
     def check(self) -> None:
         """Raises `UserError` with every probe that cannot be read and, for networks traced before, every unknown layer."""
         probes.check_readable({probe.fingerprint: probe for model in self.models for probe in model.probes}.values())
-        graphs = self.stored_graphs()
-        _all_at_once([lambda m=model: m.layers(graphs[m.config.name]) for model in self.models if model.config.name in graphs])
+        self._check_layers(self.stored_graphs())
 
     def graphs(self, runner: Runner) -> dict[str, Graph]:
         """The traced graph of every model, by name; traced now where the store has none."""
@@ -72,24 +74,33 @@ class Gallery:
         }
 
     def stored_graphs(self) -> dict[str, Graph]:
+        """The graphs of the models that were traced before, by name."""
         found: dict[str, Artifact] = {}
         statuses([model.network_task() for model in self.models], self.store, found)
-        tasks = {model.network_task().id: model.config.name for model in self.models}
-        return {tasks[task]: Graph.model_validate_json(artifact.read(GRAPH)) for task, artifact in found.items()}
+        read = {model.config.name: self._read(found.get(model.network_task().id), GRAPH) for model in self.models}
+        return {name: Graph.model_validate_json(graph) for name, graph in read.items() if graph is not None}
 
     def statuses(self) -> list[Status]:
         """Where every task stands, as far as it can be told: what follows from results that are not there yet is left out."""
         artifacts: dict[str, Artifact] = {}
         graphs = self.stored_graphs()
-        first = statuses(self._first_tasks(), self.store, artifacts)
+        found = statuses([model.network_task() for model in self.models] + self._probe_tasks(), self.store, artifacts)
         if len(graphs) < len(self.models):
-            return first
-        views = statuses(self._view_tasks(graphs), self.store, artifacts)
-        last = statuses([self._outline_task(graphs)], self.store, artifacts)
-        if last[0].artifact is None:
-            return first + views + last
-        plan = json.loads(last[0].artifact.read(OUTLINE))
-        return first + views + last + statuses(self._page_tasks(plan, graphs, artifacts), self.store, artifacts)
+            return found
+        self._check_layers(graphs)
+        found += statuses([*self._view_tasks(graphs), self._outline_task(graphs)], self.store, artifacts)
+        outlined = self._read(artifacts.get("outline"), OUTLINE)
+        if outlined is None:
+            return found
+        return found + statuses(self._page_tasks(json.loads(outlined), graphs, artifacts), self.store, artifacts)
+
+    def _read(self, artifact: Artifact | None, file: str) -> bytes | None:
+        """A file of a stored result; a damaged result is as good as none, and is removed."""
+        try:
+            return artifact.read(file) if artifact else None
+        except DamagedArtifact:
+            self.store.discard(artifact.key)
+            return None
 
     def build(self, out: Path, runner: Runner, on_wait: Callable[[], None]) -> Summary:
         """Bring the site in `out` up to date. Raises `UserError`; whatever was computed by then stays in the store."""
@@ -97,9 +108,8 @@ class Gallery:
         with site.locked(out, on_wait):
             self._check_new_probes()
             graphs = self.graphs(runner)
-            _all_at_once([lambda m=model: m.layers(graphs[m.config.name]) for model in self.models])
-            runner.run(task for task in self._first_tasks() if task.id not in runner.artifacts)
-            runner.run(self._view_tasks(graphs))
+            self._check_layers(graphs)
+            runner.run([*self._probe_tasks(), *self._view_tasks(graphs)])
             runner.run([self._outline_task(graphs)])
             plan = json.loads(runner.read("outline", OUTLINE))
             pages = self._page_tasks(plan, graphs, runner.artifacts)
@@ -117,15 +127,21 @@ class Gallery:
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 
-    def _first_tasks(self) -> list[Task]:
+    def _probe_tasks(self) -> list[Task]:
+        """What does not need a network's graph: the probes, and the colormaps."""
         tables = Task(
             "colormaps", {"code": digest.of_code("generator.render.colormaps"), **_libraries("matplotlib")}, run=_tables
         )
         probe_tasks = [model.probe_task(probe) for model in self.models for probe in model.probes]
-        return [*(model.network_task() for model in self.models), tables, *probe_tasks]
+        return [tables, *probe_tasks]
 
     def _view_tasks(self, graphs: Mapping[str, Graph]) -> list[Task]:
         return [task for model in self.models for task in model.view_tasks(graphs[model.config.name])]
+
+    def _check_layers(self, graphs: Mapping[str, Graph]) -> None:
+        """Raises `ConfigError` with every layer of the config that a graph does not have."""
+        models = {model.config.name: model for model in self.models}
+        together([partial(models[name].layers, graph) for name, graph in graphs.items()])
 
     def _check_new_probes(self) -> None:
         tasks = {model.probe_task(probe).id: probe for model in self.models for probe in model.probes}
@@ -133,7 +149,7 @@ class Gallery:
         probes.check_readable([tasks[status.task.id] for status in found if status.artifact is None])
 
     def _outline_task(self, graphs: Mapping[str, Graph]) -> Task:
-        uses = {task.id: Use(task.id, (RECORD,)) for task in [*self._first_tasks(), *self._view_tasks(graphs)] if _draws(task)}
+        uses = {task.id: Use(task.id, (RECORD,)) for task in [*self._probe_tasks(), *self._view_tasks(graphs)] if _draws(task)}
         uses["colormaps"] = Use("colormaps", (TABLES,))
 
         def run(inputs: Inputs) -> Files:
@@ -147,9 +163,10 @@ class Gallery:
         parameters = {
             "config": digest.of_bytes(self.loaded.path.read_bytes()),
             "models": digest.of_json([self._facts(model, graphs[model.config.name]) for model in self.models]),
-            "code": digest.of_code("generator.pages.outline", __name__),
+            "code": digest.of_code("generator.pages.outline", "generator.build.content"),
+            "glue": digest.of_module(__name__),
             "templates": templates_digest(),
-            "libraries": digest.of_libraries(*LIBRARIES),
+            "libraries": digest.of_libraries("cnnscope", *LIBRARIES),
         }
         return Task("outline", parameters, uses, run=run)
 
@@ -228,6 +245,8 @@ def _model_content(model: ModelPlan, graph: Graph, pictures: Pictures) -> ModelC
     for view in (*LAYER_VIEWS, *MAP_VIEWS):
         tasks = [task for task in view_tasks if task.id.startswith(f"{view.name}:")]
         found[view.name] = [pictures.record(task.id, RECORD, view.record) for task in tasks]
+    names = [probe.info.name for probe in model.probes]
+    predicted = {name: pictures.record(model.task_id("predictions", name), RECORD, Predictions) for name in names}
     return ModelContent(
         info=model.info(graph),
         graph=graph,
@@ -235,38 +254,20 @@ def _model_content(model: ModelPlan, graph: Graph, pictures: Pictures) -> ModelC
         filters={record.layer: record for record in found["filters"]},
         feature_maps=found["feature_maps"],
         probes=tuple(pictures.record(model.probe_task(probe).id, RECORD, ProbePictures) for probe in model.probes),
-        predictions={
-            probe.info.name: pictures.record(model.task_id("predictions", probe.info.name), RECORD, Predictions)
-            for probe in model.probes
-        },
+        predictions={name: record for name, record in predicted.items() if record.top},
     )
-
-
-def _all_at_once(steps: Sequence[Callable[[], object]]) -> None:
-    """Run every step; raise what user errors they raised as one."""
-    problems: list[Problem] = []
-    kind: type[UserError] = UserError
-    for step in steps:
-        try:
-            step()
-        except UserError as error:
-            problems += error.problems
-            kind = type(error)
-    if problems:
-        raise kind(dict.fromkeys(problems))
 
 
 def _plan_models(loaded: LoadedConfig, store: Store) -> tuple[ModelPlan, ...]:
     sets: dict[str, tuple[Probe, ...]] = {}
-    plans: dict[int, ModelPlan] = {}
 
-    def list_set(index: int) -> None:
-        probe_set = loaded.config.probes[index]
+    def list_set(probe_set: ProbeSetConfig) -> None:
         sets[probe_set.name] = probes.list_probes(probe_set, loaded.base)
 
-    def plan(index: int) -> None:
-        plans[index] = plan_model(loaded, index, sets, store.root / "compiled")
+    def plan(index: int) -> ModelPlan:
+        return plan_model(loaded, index, sets, store.root / "compiled")
 
-    _all_at_once([lambda i=i: list_set(i) for i in range(len(loaded.config.probes))])
-    _all_at_once([lambda i=i: plan(i) for i in range(len(loaded.config.models))])
-    return tuple(plans[index] for index in sorted(plans))
+    list_sets = [partial(list_set, probe_set) for probe_set in loaded.config.probes]
+    plan_all = [partial(plan, index) for index in range(len(loaded.config.models))]
+    _, plans = together([lambda: together(list_sets), lambda: together(plan_all)])
+    return tuple(plans)

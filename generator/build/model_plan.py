@@ -10,22 +10,22 @@ from pathlib import Path
 
 from generator import sources
 from generator.build import digest
-from generator.build.arrays import compact, from_bytes, to_bytes
-from generator.build.compute import LazyNetwork
+from generator.build.arrays import from_bytes, to_bytes
+from generator.build.compute import OUTPUTS, LazyNetwork, weights_files
 from generator.build.registry import LAYER_VIEWS, MAP_VIEWS, RECORD, drawn_files
 from generator.build.task import Files, Inputs, Task, Use
+from generator.build.together import together
 from generator.config.load import LoadedConfig
 from generator.config.schema import ModelConfig
-from generator.errors import ConfigError, Problem, did_you_mean
+from generator.errors import ConfigError, ProbeError, Problem, did_you_mean
 from generator.naming import unique_slugs
 from generator.network.graph import Graph, Layer, Value
 from generator.probes import Probe, prepare
-from generator.records import ModelInfo, Preprocessing
+from generator.probes.prepare import check
+from generator.records import ModelInfo, Predictions, Preprocessing
 from generator.sources import SourceFacts
 
-GRAPH = "graph.json"
 INPUT = "input.npy"
-OUTPUTS = "outputs.npy"
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,12 @@ class ModelPlan:
         )
 
     def task_id(self, kind: str, *names: str) -> str:
-        return f"{kind}:{'/'.join((self.config.name, *map(_plain, names)))}"
+        return f"{kind}:{'/'.join((self.config.name, *names))}"
 
     # -- before the graph is known ------------------------------------------------------------------------------------
 
     def network_task(self) -> Task:
-        parameters = {**self._computing("generator.sources.load"), **self._source()}
-        return Task(self.task_id("network"), parameters, lane="compute", run=self._trace)
+        return Task(self.task_id("network"), self._computing(), lane="compute", run=lambda _: self.network.trace())
 
     def probe_task(self, probe: Probe) -> Task:
         def run(_: Inputs) -> Files:
@@ -78,36 +77,23 @@ class ModelPlan:
             "image": probe.fingerprint,
             "description": digest.of_json(probe.info.model_dump(mode="json")),
             "preprocessing": digest.of_json(self.preprocessing.model_dump(mode="json")),
-            "code": digest.of_code("generator.probes", "generator.views.probe_pictures", __name__),
+            "code": _drawing("generator.probes", "generator.views.probe_pictures"),
             "libraries": digest.of_libraries("numpy", "pillow"),
         }
         # One at a time: reading an image changes Python's warning filters, which threads share.
         return Task(self.task_id("probe", probe.info.name), parameters, lane="compute", run=run)
 
-    def _source(self) -> dict[str, str]:
+    def _computing(self) -> dict[str, str]:
+        """Digests of all that decides what the network computes for an input."""
         return {
             "source": digest.of_json(self.config.source.model_dump(mode="json")),
             "input shape": digest.of_json(self.network.input_shape),
             "weights": self.facts.weights.digest,
             "model code": digest.combine({path.name: digest.of_file(path) for path in self.facts.code_paths}),
-        }
-
-    def _computing(self, *modules: str) -> dict[str, str]:
-        return {
-            "code": digest.of_code(*modules, "generator.network.execute", __name__),
+            "code": digest.of_code("generator.build.compute"),
             "libraries": digest.of_libraries("jax", "jaxlib", "flax", "numpy"),
             "backend": digest.backend(),
         }
-
-    def _trace(self, _: Inputs) -> Files:
-        network = self.network.network()
-        graph = network.graph
-        kernels = [layer.name for layer in graph.layers if layer.has_kernel]
-        files = {GRAPH: graph.model_dump_json().encode()}
-        for weights, stem in zip(network.weights(kernels).values(), unique_slugs(kernels), strict=True):
-            for name in ("kernel", "scale", "offset"):
-                files[f"{stem}.{name}.npy"] = to_bytes(getattr(weights, name))
-        return files
 
     # -- once it is ---------------------------------------------------------------------------------------------------
 
@@ -138,14 +124,13 @@ class ModelPlan:
             yield from self._map_view_tasks(probe, layers, values)
 
     def _layer_view_tasks(self, graph: Graph, layers: Sequence[Layer]) -> Iterator[Task]:
-        kernels = [layer.name for layer in graph.layers if layer.has_kernel]
-        stems = dict(zip(kernels, unique_slugs(kernels), strict=True))
+        files = weights_files(graph)
         for view in LAYER_VIEWS:
             settings = getattr(self.config.views, view.name)
             for layer in layers:
-                if not settings or layer.name not in stems:
+                if not settings or layer.name not in files:
                     continue
-                arrays = tuple(f"{stems[layer.name]}.{name}.npy" for name in ("kernel", "scale", "offset"))
+                arrays = tuple(files[layer.name])
 
                 def run(inputs: Inputs, layer=layer, arrays=arrays, view=view, settings=settings) -> Files:
                     weights = [from_bytes(inputs.read("network", file)) for file in arrays]
@@ -154,7 +139,7 @@ class ModelPlan:
                 parameters = {
                     "settings": digest.of_json(settings.model_dump(mode="json")),
                     "layer": digest.of_json([layer.model_dump(mode="json"), _sources(graph, layer)]),
-                    "code": digest.of_code(view.module, "generator.build.registry"),
+                    "code": _drawing(view.module),
                     "libraries": digest.of_libraries("numpy", "pillow", "matplotlib"),
                 }
                 yield Task(
@@ -162,21 +147,12 @@ class ModelPlan:
                 )
 
     def _activations_task(self, probe: Probe, layers: Sequence[Layer], values: Sequence[Value]) -> Task:
-        names = self._map_files(layers, values)
+        taps = self._map_files(layers, values)
 
         def run(inputs: Inputs) -> Files:
-            from generator.network.execute import OUTPUT, Tap
+            return self.network.record(taps, from_bytes(inputs.read("probe", INPUT)))
 
-            taps = [Tap(OUTPUT), *(Tap(layer, value) for layer, value in names)]
-            outputs, *maps = self.network.values(taps, from_bytes(inputs.read("probe", INPUT))[None])
-            found = {file: to_bytes(compact(array[0])) for file, array in zip(names.values(), maps, strict=True)}
-            return {OUTPUTS: to_bytes(outputs[0]), **found}
-
-        parameters = {
-            **self._computing("generator.sources.load", "generator.build.compute"),
-            **self._source(),
-            "layers": digest.of_json([list(key) for key in names]),
-        }
+        parameters = {**self._computing(), "layers": digest.of_json([list(tap) for tap in taps])}
         uses = {"probe": Use(self.task_id("probe", probe.info.name), (INPUT,))}
         return Task(self.task_id("activations", probe.info.name), parameters, uses, lane="compute", run=run)
 
@@ -185,11 +161,16 @@ class ModelPlan:
             from generator.views.predictions import predictions
 
             outputs = from_bytes(inputs.read("activations", OUTPUTS))
-            return {RECORD: predictions(outputs.reshape(-1), self.labels).model_dump_json().encode()}
+            if outputs.ndim != 1:  # a map, or a single number: not a classifier
+                return {RECORD: Predictions(scores="output", top=()).model_dump_json().encode()}
+            if self.labels and len(self.labels) != len(outputs):
+                rule = f"{len(self.labels)} names for a network with {len(outputs)} outputs"
+                raise ConfigError(Problem(self.loaded.place("models", self.index, "labels"), rule, "give one for each output"))
+            return {RECORD: predictions(outputs, self.labels).model_dump_json().encode()}
 
         parameters = {
             "labels": digest.of_json(self.labels),
-            "code": digest.of_code("generator.views.predictions"),
+            "code": _drawing("generator.views.predictions"),
             "libraries": digest.of_libraries("numpy"),
         }
         uses = {"activations": Use(self.task_id("activations", probe.info.name), (OUTPUTS,))}
@@ -206,7 +187,7 @@ class ModelPlan:
                 parameters = {
                     "layer": digest.of_json(by_name[name].model_dump(mode="json")),
                     "probe": probe.info.name,
-                    "code": digest.of_code(view.module, "generator.build.registry"),
+                    "code": _drawing(view.module),
                     "libraries": digest.of_libraries("numpy", "pillow", "matplotlib"),
                 }
                 uses = {"activations": Use(self.task_id("activations", probe.info.name), (file,))}
@@ -224,6 +205,12 @@ def _plain(name: str) -> str:
     return name.replace("/", ".")
 
 
+def _drawing(*modules: str) -> str:
+    """Digest of the code of a task that draws: `modules`, and what calls them from here."""
+    glue = (digest.of_module(name) for name in ("generator.build.registry", __name__))
+    return digest.combine({"modules": digest.of_code(*modules), "glue": digest.of_json([*glue])})
+
+
 def _sources(graph: Graph, layer: Layer) -> list[list[str | int]]:
     """Which unit feeds each input channel of `layer`."""
     num_inputs = layer.kernel_shape[-2] * layer.groups
@@ -238,16 +225,33 @@ def plan_model(loaded: LoadedConfig, index: int, probe_sets: Mapping[str, Sequen
     Raises `UserError` with everything that is wrong with its source, labels, preprocessing and choice of probes.
     """
     config = loaded.config.models[index]
-    facts = sources.describe(config.source, loaded.base)
-    preprocessing = config.preprocessing.over(facts.preprocessing)
+
+    def describe() -> tuple[SourceFacts, Preprocessing, tuple[int, int, int]]:
+        facts = sources.describe(config.source, loaded.base)
+        return facts, *_preprocessing(loaded, index, facts)
+
+    (facts, preprocessing, input_shape), chosen, labels = together(
+        [describe, lambda: _choose_probes(loaded, index, probe_sets), lambda: _labels(loaded, index)]
+    )
+    network = LazyNetwork(config.source, loaded.base, input_shape, loaded.place("models", index, "source"), compiled)
+    return ModelPlan(loaded, index, facts, preprocessing, chosen, labels or facts.labels, network)
+
+
+def _preprocessing(loaded: LoadedConfig, index: int, facts: SourceFacts) -> tuple[Preprocessing, tuple[int, int, int]]:
+    """The model's preprocessing and the shape it gives."""
+    preprocessing = loaded.config.models[index].preprocessing.over(facts.preprocessing)
+    try:
+        check(preprocessing)
+    except ProbeError as error:
+        keys = ("models", index)
+        problems = (replace(p, place=loaded.place(*keys, *p.place.split("."))) for p in error.problems)
+        raise ConfigError(problems) from error
     channels = 1 if preprocessing.channels == "grey" else 3
     if channels != facts.input_shape[2]:
         rule = f"channels: {preprocessing.channels} gives {channels}, but the network reads {facts.input_shape[2]}"
         way_out = "choose grey for one channel, rgb or bgr for three"
         raise ConfigError(Problem(loaded.place("models", index, "preprocessing"), rule, way_out))
-    network = LazyNetwork(config.source, loaded.base, (*preprocessing.size_px, channels), compiled)
-    chosen = _choose_probes(loaded, index, probe_sets)
-    return ModelPlan(loaded, index, facts, preprocessing, chosen, _labels(loaded, index, facts), network)
+    return preprocessing, (*preprocessing.size_px, channels)
 
 
 def _choose_probes(loaded: LoadedConfig, index: int, probe_sets: Mapping[str, Sequence[Probe]]) -> tuple[Probe, ...]:
@@ -256,6 +260,8 @@ def _choose_probes(loaded: LoadedConfig, index: int, probe_sets: Mapping[str, Se
     problems = []
     for position, entry in enumerate(loaded.config.models[index].probes):
         set_name, _, wanted = entry.partition("/")
+        if set_name not in probe_sets:
+            continue  # what is wrong with the set itself is reported with it
         matches = [probe for probe in probe_sets[set_name] if wanted in ("", probe.info.name)]
         if not matches:
             place = loaded.place("models", index, "probes", position)
@@ -265,25 +271,24 @@ def _choose_probes(loaded: LoadedConfig, index: int, probe_sets: Mapping[str, Se
     if problems:
         raise ConfigError(problems)
     names = Counter(probe.info.name for probe in chosen.values())
+    wanted_names = [name if names[name] == 1 else f"{set_name}-{name}" for set_name, name in chosen]
     return tuple(
-        probe if names[probe.info.name] == 1 else _renamed(probe, f"{probe.info.set}-{probe.info.name}")
-        for probe in chosen.values()
+        probe if probe.info.name == name else replace(probe, info=probe.info.model_copy(update={"name": name}))
+        for probe, name in zip(chosen.values(), unique_slugs(wanted_names), strict=True)
     )
 
 
-def _renamed(probe: Probe, name: str) -> Probe:
-    return replace(probe, info=probe.info.model_copy(update={"name": name}))
-
-
-def _labels(loaded: LoadedConfig, index: int, facts: SourceFacts) -> tuple[str, ...] | None:
+def _labels(loaded: LoadedConfig, index: int) -> tuple[str, ...] | None:
+    """The class names that the config gives, itself or in a file."""
     labels = loaded.config.models[index].labels
     if not isinstance(labels, str):
-        return labels or facts.labels
-    path = loaded.base / labels
+        return labels
+    place, way_out = loaded.place("models", index, "labels"), "give a text file with one class a line"
     try:
-        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        lines = (loaded.base / labels).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        place = loaded.place("models", index, "labels")
-        raise ConfigError(
-            Problem(place, f"{labels} cannot be read: {error}", "give a text file with one class a line")
-        ) from None
+        raise ConfigError(Problem(place, f"{labels} cannot be read: {error}", way_out)) from error
+    found = tuple(line.strip() for line in lines if line.strip())
+    if not found:
+        raise ConfigError(Problem(place, f"{labels} is empty", way_out))
+    return found

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Literal
 
 from generator.build.reasons import Reason, explain
-from generator.build.store import Artifact, DamagedArtifact, Store
+from generator.build.store import MANIFEST, Artifact, DamagedArtifact, Store
 from generator.build.task import Files, Inputs, Task
 
 Event = Literal["planned", "start", "ran", "stored", "damaged"]
@@ -40,11 +42,18 @@ def statuses(tasks: Iterable[Task], store: Store, artifacts: dict[str, Artifact]
         parts = task.parts(artifacts)
         artifact = store.find(task.key(parts))
         if artifact is None:
-            result.append(Status(task, None, explain(task.id, store.remembered(task.id), parts)))
+            result.append(Status(task, None, _reason(task, parts, store)))
         else:
             artifacts[task.id] = artifact
             result.append(Status(task, artifact, None))
     return result
+
+
+def _reason(task: Task, parts: Mapping[str, str], store: Store) -> Reason:
+    """Why a task whose result is not stored has to run."""
+    if store.is_damaged(task.key(parts)):
+        return Reason(task.id, "damaged", (MANIFEST,))
+    return explain(task.id, store.remembered(task.id), parts)
 
 
 class Runner:
@@ -59,6 +68,7 @@ class Runner:
         self.artifacts: dict[str, Artifact] = {}
         self.ran: list[Reason] = []
         self._tasks: dict[str, Task] = {}
+        self._computing = threading.Lock()
 
     @property
     def num_tasks(self) -> int:
@@ -85,7 +95,7 @@ class Runner:
                             sorter.done(name)
                         else:
                             self._report("start", name)
-                            running[lanes[tasks[name].lane].submit(tasks[name].run, self._inputs(tasks[name]))] = name
+                            running[lanes[tasks[name].lane].submit(self._work, tasks[name])] = name
                     if running and not ready:
                         for future in wait(running, return_when=FIRST_COMPLETED).done:
                             name = running.pop(future)
@@ -104,13 +114,19 @@ class Runner:
             self._repair(damaged)
             return self.artifacts[task].read(file)
 
-    def _inputs(self, task: Task) -> Inputs:
-        return Inputs({name: self.artifacts[use.task] for name, use in task.uses.items()})
+    def _work(self, task: Task) -> Files:
+        """Run a task in whatever thread this is."""
+        inputs = Inputs({name: self.artifacts[use.task] for name, use in task.uses.items()})
+        with self._computing if task.lane == "compute" else nullcontext():
+            return task.run(inputs)
 
     def _is_stored(self, task: Task) -> bool:
-        artifact = self.store.find(task.key(task.parts(self.artifacts)))
+        key = task.key(task.parts(self.artifacts))
+        artifact = self.store.find(key)
         if artifact is not None:
             self.artifacts[task.id] = artifact
+        elif self.store.is_damaged(key):
+            self._report("damaged", task.id)
         return artifact is not None
 
     def _finish(self, task: Task, future: Future[Files]) -> None:
@@ -125,19 +141,28 @@ class Runner:
         """Run a task here and now, mending what it reads as often as needed."""
         while True:
             try:
-                return task.run(self._inputs(task))
+                return self._work(task)
             except DamagedArtifact as damaged:
                 self._repair(damaged)
 
     def _repair(self, damaged: DamagedArtifact) -> None:
         (name,) = (name for name, artifact in self.artifacts.items() if artifact.key == damaged.artifact.key)
+        if self._is_intact(name, damaged.file):
+            return  # repaired since, for another task that reads it
         self._report("damaged", name)
         self.store.discard(damaged.artifact.key)
         self._keep(self._tasks[name], self._compute(self._tasks[name]), Reason(name, "damaged", (damaged.file,)))
 
+    def _is_intact(self, task: str, file: str) -> bool:
+        try:
+            self.artifacts[task].read(file)
+        except DamagedArtifact:
+            return False
+        return True
+
     def _keep(self, task: Task, files: Files, reason: Reason | None = None) -> None:
         parts = task.parts(self.artifacts)
-        self.ran.append(reason or explain(task.id, self.store.remembered(task.id), parts))
+        self.ran.append(reason or _reason(task, parts, self.store))
         self.artifacts[task.id] = self.store.write(task.key(parts), files)
         self.store.remember(task.id, parts)
         self._report("ran", task.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from generator.errors import ConfigError, NetworkError, Problem, UserError
 from generator.sources.contract import LoadedModel
 from generator.sources.describe import weights_path
 from generator.sources.matching import match_parameters
-from generator.sources.python_files import import_class
+from generator.sources.python_files import described, import_class, raised_at
 from generator.sources.weights import check_finite, read_checkpoint
 from generator.zoo.registry import entry
 
@@ -37,7 +38,26 @@ def load(source: SourceConfig, base: Path) -> LoadedModel:
             module, input_shape = _flax_module(source, base), source.input_shape
     values = match_parameters(module.expected, tensors, path, module.other_names)
     check_finite(values, path)
-    return LoadedModel(module.apply, module.bind(values), input_shape)
+    return LoadedModel(_explained(module.apply, source, base), module.bind(values), input_shape)
+
+
+def _explained(apply: Callable[[Any, Any], Any], source: SourceConfig, base: Path) -> Callable[[Any, Any], Any]:
+    """`apply`, whose failures name their place in the network's own code; nothing else runs in it, so none of ours hide."""
+
+    def explained(params: Any, images: Any) -> Any:
+        try:
+            return apply(params, images)
+        except UserError:
+            raise
+        except (Exception, SystemExit) as error:
+            shape = " x ".join(map(str, images.shape[1:]))
+            rule = f"the network cannot run on images of {shape}: {described(error)}"
+            if isinstance(source, ZooSource):
+                raise NetworkError(Problem(source.name, rule, "choose another `preprocessing.size_px`")) from error
+            place = raised_at(error, source.module, base)
+            raise NetworkError(Problem(place, rule, "correct the module, its `arguments` or `input_shape`")) from error
+
+    return explained
 
 
 def _zoo_module(source: ZooSource) -> PureModule:
@@ -63,9 +83,10 @@ def _flax_module(source: FlaxSource, base: Path) -> PureModule:
         return pure_linen(module_class(**source.arguments), source.input_shape)
     except UserError:
         raise
-    except Exception as error:  # whatever a user's module does is theirs to fix
-        rule = f"building it for images of shape {source.input_shape} failed: {type(error).__name__}: {_first_line(error)}"
-        raise NetworkError(Problem(source.module, rule, "check `arguments` and `input_shape`")) from error
+    except (Exception, SystemExit) as error:  # whatever a user's module does is theirs to fix
+        rule = f"building it for images of shape {source.input_shape} failed: {described(error)}"
+        place = raised_at(error, source.module, base)
+        raise NetworkError(Problem(place, rule, "check the module, its `arguments` and `input_shape`")) from error
 
 
 def _check_arguments(source: FlaxSource, module_class: Any, given: list[str]) -> None:
@@ -77,7 +98,3 @@ def _check_arguments(source: FlaxSource, module_class: Any, given: list[str]) ->
     except TypeError as error:
         rule = f"`arguments` do not fit its constructor: {error}"
         raise ConfigError(Problem(source.module, rule, f"it takes {signature}")) from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "")

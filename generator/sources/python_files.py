@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,30 @@ def import_class(text: str, base: Path) -> Any:
         with _importing_from(base):
             found = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever a user's file does is theirs to fix
-        reason = f"importing {module} failed: {type(error).__name__}: {error}"
-        raise NetworkError(Problem(text, reason, f"try `python -c 'import {module}'`")) from error
+        reason = f"importing {module} failed: {described(error)}"
+        raise NetworkError(Problem(raised_at(error, text, base), reason, f"try `python -c 'import {module}'`")) from error
     if not hasattr(found, name):
         classes = [key for key, value in vars(found).items() if isinstance(value, type)]
         raise ConfigError(Problem(text, f"{module} has no {name!r}", did_you_mean(name, classes)))
     return getattr(found, name)
+
+
+def raised_at(error: BaseException, text: str, base: Path) -> str:
+    """`net.py:12`, the innermost line of the network's own files that an error came through; else `text`, its import path."""
+    files = {str(path): path for path in source_files(text.partition(":")[0], base)}
+    frames = ((frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__))
+    lines = [(files[name], line) for name, line in frames if name in files]
+    if not lines:
+        return text
+    path, line = lines[-1]
+    shown = path.relative_to(base.resolve()) if path.is_relative_to(base.resolve()) else path
+    return f"{shown}:{line}"
+
+
+def described(error: BaseException) -> str:
+    """An error's type and the first line of what it says."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 @contextlib.contextmanager
