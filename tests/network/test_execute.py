@@ -1,5 +1,7 @@
 """Taps, weights and prefixes against computations written out by hand."""
 
+import re
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -159,3 +161,21 @@ def test_other_image_sizes_run_on_the_same_weights(oracle):
     images = np.asarray(jax.random.normal(jax.random.key(3), (2, 24, 21, 3)))
     (value,) = network.tapped([Tap(OUTPUT)], batch=2, size=(24, 21, 3))(images)
     np.testing.assert_allclose(value, module.apply(variables, images), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("fitting", "num_groups"), [(1, 6), (4, 2), (6, None)])
+def test_large_batches_run_in_groups(oracle, monkeypatch, fitting, num_groups):
+    """`fitting` images together stay below the limit; groups are alike, so of six images three run together where four fit."""
+    _, module, variables, _ = oracle
+    largest = 17 * 19 * 3 * 4  # bytes of the image, the network's largest value
+    monkeypatch.setattr("generator.network.execute.GROUP_BYTES", fitting * largest)
+    images = np.asarray(jax.random.normal(jax.random.key(4), (6, 17, 19, 3)), np.float32)
+    tapped = Network(module.apply, variables, (17, 19, 3)).tapped([Tap("stem"), Tap(OUTPUT)], batch=6)
+    lengths = re.findall(r"length=(\d+)", str(jax.make_jaxpr(tapped.function)(tapped.constants, images)))
+    assert lengths == ([] if num_groups is None else [str(num_groups)])
+    stem, output = tapped(images)
+    assert stem.shape == (6, 8, 9, 6)
+    np.testing.assert_allclose(output, module.apply(variables, images), rtol=1e-4, atol=1e-4)
+    ours = jax.grad(lambda x: (tapped.function(tapped.constants, x)[1] ** 2).sum())(images)
+    theirs = jax.grad(lambda x: (module.apply(variables, x) ** 2).sum())(images)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4 * float(jnp.abs(theirs).max()))
