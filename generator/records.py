@@ -105,7 +105,8 @@ class FeatureMaps(Record):
     """Every channel of one layer on one probe.
 
     signed: whether negative values occur; then zero is the middle of the scale (bounds are -m, m), otherwise its lower
-    end (0, m). tile_bounds: per unit, of `tile_sheets`. shared_bounds: of all of `shared_sheets`.
+    end (0, m). tile_bounds: per unit, of `tile_sheets`. shared_bounds: the widest of them, from which pages make the layer's
+    shared scale; maps of one position are on it from the start.
     strongest: units by falling maximum, at most 12. strip: those units' tiles in that order (first = 0), per-tile scale.
     """
 
@@ -116,7 +117,6 @@ class FeatureMaps(Record):
     num_units: int
     signed: bool
     tile_sheets: list[Sheet]
-    shared_sheets: list[Sheet]
     tile_bounds: list[tuple[float, float]]
     shared_bounds: tuple[float, float]
     statistics: UnitStatistics

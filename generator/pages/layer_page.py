@@ -20,19 +20,21 @@ class ProbeChoice(Record):
 
 
 class Setting(Record):
-    """The maps of one probe and value. files: one for each block. states: unit numbers by state, `ok` left out."""
+    """The maps of one probe and value. files: one for each block. shared_high: the upper end of the layer's shared scale.
+
+    states: unit numbers by state, `ok` left out.
+    """
 
     probe: int
     value: int
     signed: bool
     tile_files: tuple[str, ...]
-    shared_files: tuple[str, ...]
     shared_high: str
     states: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class MapsSection(Record):
-    """vector: one number a unit, so that only the shared scale says anything. field: what the middle position sees.
+    """vector: one number a unit, which is on the shared scale from the start. field: what the middle position sees.
 
     scales: small, medium, large. phone_scale: medium where three tiles share a row.
     """
@@ -198,7 +200,7 @@ def _maps(model: Model, layer: Layer, page: str) -> MapsSection | None:
     values = tuple(v for v in ("activation", "pre_activation") if any(m.value == v for m in every))
     pictures = {p.probe.name: p for p in model.content.probes}
     names = [name for name in pictures if any(m.probe == name for m in every)]
-    layout = [tiles.blocks(m.tile_sheets) for m in every] + [tiles.blocks(m.shared_sheets) for m in every]
+    layout = [tiles.blocks(m.tile_sheets) for m in every]
     if any(blocks != layout[0] for blocks in layout):
         raise ValueError(f"{layer.name}: sheets of the same layer differ in their layout")
     tile_px = first.tile_sheets[0].tile_px
@@ -249,7 +251,6 @@ def _setting(maps: FeatureMaps, probe: int, value: int) -> Setting:
         value=value,
         signed=maps.signed,
         tile_files=tuple(tiles.safe_file(s.file) for s in maps.tile_sheets),
-        shared_files=tuple(tiles.safe_file(s.file) for s in maps.shared_sheets),
         shared_high=wording.number(maps.shared_bounds[1]),
         states=tuple((state, tuple(found)) for state, found in sorted(units.items())),
     )

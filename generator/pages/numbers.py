@@ -28,7 +28,8 @@ def _maps(maps: MapNumbers) -> dict[str, Any]:
         "probe": maps.probe,
         "value": maps.value,
         "signed": maps.signed,
-        "shared": _short(maps.shared_bounds[1]),
+        # Divides every tile's bound where the reader chooses the shared scale, hence the digits.
+        "shared": float(f"{maps.shared_bounds[1]:.6g}"),
         "min": [_short(x) for x in statistics.minimum] if any(statistics.minimum) else 0,
         "max": [_short(x) for x in statistics.maximum],
         "mean": [_short(x) for x in statistics.mean],

@@ -1,4 +1,4 @@
-"""Feature maps: every channel of one layer on one probe, on its own scale and on the layer's."""
+"""Feature maps: every channel of one layer on one probe, each on its own scale."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def draw(layer: Layer, probe: str, value: Value, maps: np.ndarray) -> Drawn:
     """Draws `maps`, float16 or float32 `(h, w, c)`, or `(c,)` for a layer without positions; the record is `FeatureMaps`.
 
     Statistics and bounds are of the maps as they are. Maps larger than a sheet (2,048 px) are drawn as means of blocks of
-    `ceil(side / 2048)` px a side, so that `tile_px` is smaller than `map_size`.
+    `ceil(side / 2048)` px a side, so that `tile_px` is smaller than `map_size`. Maps of one position are drawn on the layer's
+    scale, since on their own they would all be at its end.
     """
     maps = np.asarray(maps)
     maps = maps.reshape(1, 1, -1) if maps.ndim == 1 else maps
@@ -28,14 +29,12 @@ def draw(layer: Layer, probe: str, value: Value, maps: np.ndarray) -> Drawn:
     statistics = measure(maps)
     signed = statistics.signed
     limits = np.maximum(np.abs(statistics.lowest), np.abs(statistics.highest))
-    per_tile = TileNorm.symmetric(limits, signed)
-    shared = TileNorm.symmetric(limits.max(initial=0.0), signed)
+    largest = limits.max(initial=0.0)
+    per_tile = TileNorm.symmetric(np.full_like(limits, largest) if maps.shape[:2] == (1, 1) else limits, signed)
     strongest = np.argsort(np.nan_to_num(-statistics.maximum, nan=np.inf), kind="stable")[:NUM_STRONGEST]
 
-    pixels = reduced(maps)
-    tiles = per_tile.grey(pixels).transpose(2, 0, 1)
+    tiles = per_tile.grey(reduced(maps)).transpose(2, 0, 1)
     tile_sheets, files = grey_sheets("tile", tiles)
-    shared_sheets, shared_files = grey_sheets("shared", shared.grey(pixels).transpose(2, 0, 1))
     strips, strip_files = grey_sheets("strip", _fitting(tiles[strongest]))
     record = FeatureMaps(
         layer=layer.name,
@@ -45,14 +44,13 @@ def draw(layer: Layer, probe: str, value: Value, maps: np.ndarray) -> Drawn:
         num_units=maps.shape[2],
         signed=signed,
         tile_sheets=tile_sheets,
-        shared_sheets=shared_sheets,
         tile_bounds=per_tile.bounds,
-        shared_bounds=shared.bounds[0],
+        shared_bounds=TileNorm.symmetric(largest, signed).bounds[0],
         statistics=statistics.record(),
         strongest=strongest[: strips[0].count].tolist(),
         strip=strips[0],
     )
-    return Drawn(record, {**files, **shared_files, **strip_files})
+    return Drawn(record, {**files, **strip_files})
 
 
 def reduced(maps: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@
         asked = event.target.value;
         noteProbe();
       }
+      rescale();
       if (viewer.open) draw();
     });
   }
@@ -79,7 +80,7 @@
     for (const [term, value] of facts) made.append(element("dt", term), element("dd", value));
     return made;
   };
-  const copy = (from, to, names = ["i", "c", "x", "y", "w", "h", "f", "mark"]) => {
+  const copy = (from, to, names = ["i", "c", "x", "y", "w", "h", "f", "mark", "b", "k"]) => {
     const style = getComputedStyle(from);
     for (const name of names) {
       const value = style.getPropertyValue("--" + name).trim();
@@ -91,6 +92,30 @@
     to.style.setProperty("--z", scale >= 1 ? Math.floor(scale) : scale);
   };
   const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`);
+  const mapsOn = (data, probe) => {
+    const value = chosen("value")?.value || "activation";
+    return data.maps.find((m) => m.probe === probe && m.value === value) || data.maps.find((m) => m.probe === probe);
+  };
+  const least = (maps, unit) => (maps.min ? maps.min[unit] : 0);
+  const bound = (maps, unit) => Math.max(Math.abs(least(maps, unit)), Math.abs(maps.max[unit]));
+
+  /* The shared scale dims each tile to its own bound's share of the layer's. Layers of one number a unit have no choice. */
+  function rescale() {
+    if (!by("shared")) return;
+    const place = by("maps");
+    const wanted = by("shared").checked;
+    if (wanted && !numbers.has(place.dataset.layer)) {
+      load(place, () => { rescale(); if (viewer.open) draw(); });
+      return;
+    }
+    place.toggleAttribute("data-shared", wanted);
+    if (!wanted) return;
+    const maps = mapsOn(numbers.get(place.dataset.layer), chosen("probe").value);
+    for (const tile of place.querySelectorAll("a.t")) {
+      tile.style.setProperty("--k", maps.shared ? Math.min(1, bound(maps, +tile.id.slice(1)) / maps.shared).toFixed(4) : 1);
+    }
+  }
+  rescale();
 
   const legend = (low, middle, high) => {
     by("viewer-legend").hidden = high === null;
@@ -103,8 +128,7 @@
     const filter = current.id[0] === "f";
     const unit = Number(current.id.match(/\d+$/)[0]);
     const probe = place.dataset.probe || chosen("probe")?.value;
-    const value = chosen("value")?.value || "activation";
-    const shared = !place.dataset.probe && ("shared" in place.dataset || chosen("scale")?.value === "shared");
+    const shared = "shared" in place.dataset;
     const title = chosen("probe")?.parentNode.title || (place.dataset.probe ? document.querySelector("h1").textContent : "");
     const data = numbers.get(layer);
     const facts = by("viewer-facts");
@@ -112,6 +136,7 @@
     by("viewer-title").textContent = (filter ? "Filter " : "Unit ") + unit;
     by("viewer-where").textContent = [layer, model, filter ? "" : title].filter(Boolean).join(" · ");
     copy(current, picture);
+    picture.toggleAttribute("data-shared", shared);
     const mark = picture.style.getPropertyValue("--mark");
     picture.style.backgroundImage = mark;
     picture.style.filter = mark ? "none" : "";
@@ -129,15 +154,14 @@
     if (!data) { load(place, () => { if (viewer.open) draw(); }); return; }
 
     if (!filter) {
-      const maps = data.maps.find((m) => m.probe === probe && m.value === value) || data.maps.find((m) => m.probe === probe);
+      const maps = mapsOn(data, probe);
       if (maps) {
-        const least = maps.min ? maps.min[unit] : 0;
-        const high = shared ? maps.shared : Math.max(Math.abs(least), Math.abs(maps.max[unit]));
+        const high = shared ? maps.shared : bound(maps, unit);
         legend(maps.signed ? "−" + text(high) : "0", maps.signed ? "0" : "", text(high));
         const state = { z: "zero everywhere", c: "the same everywhere", n: "not a number", i: "infinite" }[maps.state[unit]];
         facts.append(list([
           ...(state ? [["State", state]] : []),
-          ["Maximum", text(maps.max[unit])], ["Mean", text(maps.mean[unit])], ["Minimum", text(least)],
+          ["Maximum", text(maps.max[unit])], ["Mean", text(maps.mean[unit])], ["Minimum", text(least(maps, unit))],
           ["Zeros", maps.zero[unit] + " %"], ["Brightness", shared ? "shared by the layer" : "this tile’s own"],
         ]));
       }
@@ -209,6 +233,7 @@
   });
   viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
   viewer.addEventListener("close", () => {
+    if (viewer.open) return; // the event comes late: the next address has opened it again
     if (location.hash.slice(1) === current.id) {
       if (history.state?.opened) history.back(); else goTo("", false);
     }

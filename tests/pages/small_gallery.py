@@ -96,6 +96,8 @@ def feature_maps(files: Files, layer: Layer, probe: str, photo: np.ndarray, valu
             state[unit] = name
             maps[unit] = 0 if name != "constant" else 0.5
     high = np.maximum(np.abs(maps).max(axis=(1, 2)), 1e-6)
+    if not layer.spatial:
+        high[:] = high.max()
 
     def grey_tiles(bound: np.ndarray) -> np.ndarray:
         scaled = maps / bound[:, None, None]
@@ -115,7 +117,6 @@ def feature_maps(files: Files, layer: Layer, probe: str, photo: np.ndarray, valu
         num_units=layer.num_units,
         signed=signed,
         tile_sheets=files.sheets(grey_tiles(high)),
-        shared_sheets=files.sheets(grey_tiles(np.full(layer.num_units, high.max()))),
         tile_bounds=[(-float(h) if signed else 0.0, float(h)) for h in high],
         shared_bounds=(-float(high.max()) if signed else 0.0, float(high.max())),
         statistics=UnitStatistics(

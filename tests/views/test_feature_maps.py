@@ -27,17 +27,16 @@ def tiles(drawn, sheets) -> np.ndarray:
     return np.stack(found)
 
 
-def test_every_channel_is_drawn_on_both_scales():
+def test_every_channel_is_drawn_on_its_own_scale():
     maps = np.maximum(np.random.default_rng(0).normal(size=(14, 14, 300)), 0).astype(np.float16)
     maps *= np.linspace(0.1, 2, 300).astype(np.float16)
     drawn = draw(maps)
     record = drawn.record
     assert [s.count for s in record.tile_sheets] == [256, 44]
     assert not record.signed
-    own, common = tiles(drawn, record.tile_sheets), tiles(drawn, record.shared_sheets)
+    own = tiles(drawn, record.tile_sheets)
     values = maps.astype(np.float64).transpose(2, 0, 1)
     assert np.abs(own - 256 * values / values.max((1, 2), keepdims=True)).max() <= 5
-    assert np.abs(common - 256 * values / values.max()).max() <= 5
     assert record.shared_bounds == (0, values.max())
     np.testing.assert_allclose(record.tile_bounds, np.stack([np.zeros(300), values.max((1, 2))], 1))
 
@@ -84,11 +83,12 @@ def test_odd_values_reach_neither_the_bounds_nor_the_other_tiles():
     assert FeatureMaps.model_validate_json(record.model_dump_json()) == record
 
 
-def test_a_layer_without_positions_has_tiles_of_one_pixel():
+def test_a_layer_without_positions_has_tiles_of_one_pixel_on_the_shared_scale():
     drawn = draw(np.array([0.0, 2.0, 4.0], np.float32))
     assert drawn.record.map_size == (1, 1)
     assert drawn.record.statistics.state == ["zero", "ok", "ok"]
-    np.testing.assert_array_equal(tiles(drawn, drawn.record.shared_sheets).ravel(), [0, 128, 255])
+    np.testing.assert_array_equal(tiles(drawn, drawn.record.tile_sheets).ravel(), [0, 128, 255])
+    assert drawn.record.tile_bounds == [(0, 4)] * 3
 
 
 def test_maps_wider_than_a_sheet_are_drawn_as_means_of_blocks():
