@@ -38,7 +38,7 @@ lint: $(TEST) ## Check style and formatting
 	@$(PY) -m ruff format --check .
 
 bench: $(TEST) ## Measure speed and size against their budgets
-	@$(PY) tests/bench/run.py
+	@$(PY) -m tests.benchmarks.run
 
 clean: ## Remove caches and leftovers; .venv and OUT stay
 	@rm -rf .cnnscope build dist .pytest_cache .ruff_cache .hypothesis
