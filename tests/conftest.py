@@ -14,6 +14,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from tests.tiny_gallery import TinyGallery
+
 # Compiling takes most of the time: keep programs between runs, and let hypothesis choose the same examples each time.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "cnnscope-tests"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -42,3 +44,19 @@ def chromium() -> Iterator[Browser]:
             pytest.fail(f"no Chromium starts (make test installs one; CNNSCOPE_NO_BROWSER=1 leaves these tests out): {error}")
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def built_tiny(tmp_path_factory) -> TinyGallery:
+    """A small gallery, built once; tests that change it take `tiny` instead."""
+    from tests.tiny_gallery import TinyGallery
+
+    gallery = TinyGallery(tmp_path_factory.mktemp("tiny") / "gallery").create()
+    gallery.build()
+    return gallery
+
+
+@pytest.fixture
+def tiny(built_tiny, tmp_path) -> TinyGallery:
+    """A copy of the small gallery, already built, for one test."""
+    return built_tiny.copied(tmp_path / "gallery")
