@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+from math import isfinite
 
 import numpy as np
+
+from generator.render.halves import narrowed
 
 #: Beyond these, 16 bits would lose the value: half floats end at 65,504 and are exact to eleven bits down to 6e-5.
 LARGEST_HALF, SMALLEST_HALF = 6e4, 1e-3
@@ -22,6 +25,9 @@ def from_bytes(content: bytes) -> np.ndarray:
 
 def compact(array: np.ndarray) -> np.ndarray:
     """float32 `array` as float16 where that is enough to draw it: its largest magnitude lies well inside the range."""
-    finite = np.isfinite(array)
-    largest = float(np.abs(array).max(initial=0.0)) if finite.all() else float(np.abs(array[finite]).max(initial=0.0))
-    return array.astype(np.float16) if largest == 0.0 or SMALLEST_HALF < largest < LARGEST_HALF else array
+    lowest, highest = float(array.min(initial=0.0)), float(array.max(initial=0.0))
+    if not (isfinite(lowest) and isfinite(highest)):
+        finite = array[np.isfinite(array)]
+        lowest, highest = float(finite.min(initial=0.0)), float(finite.max(initial=0.0))
+    largest = max(-lowest, highest)
+    return narrowed(array) if largest == 0.0 or SMALLEST_HALF < largest < LARGEST_HALF else array

@@ -98,7 +98,7 @@ def _manifest(folder: Path) -> dict[str, str]:
     try:
         files = json.loads((folder / MANIFEST).read_bytes())["files"]
         return {path: value for path, value in files.items() if ".." not in Path(path).parts and not Path(path).is_absolute()}
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 

@@ -104,7 +104,7 @@ class Store:
     def remembered(self, task: str) -> dict[str, str] | None:
         try:
             return json.loads(self._memory(task).read_bytes())["parts"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None  # only the reason for a rebuild is lost with it
 
     def clear(self) -> None:
