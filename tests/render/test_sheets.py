@@ -76,7 +76,7 @@ def smooth_tiles(count: int, side: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("side", "most", "mean"),
-    [(1, 4, 3), (7, 4, 2.1), (14, 4, 2.1), (28, 8, 4.1), (56, 64, 4.5), (128, 64, 4.5), (150, 64, 4.5), (112, 64, 4.5)],
+    [(1, 4, 3), (7, 4, 2.1), (14, 4, 2.1), (28, 4, 2.1), (56, 64, 4.5), (128, 64, 4.5), (150, 64, 4.5), (112, 64, 4.5)],
 )
 def test_decoded_grey_sheets_are_close(side, most, mean):
     tiles = smooth_tiles(20, side)
