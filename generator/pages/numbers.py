@@ -1,4 +1,7 @@
-"""The layer's numbers as the compact JSON that `site.js` reads: three significant digits, one list for each quantity."""
+"""The layer's numbers as the compact JSON that `site.js` reads: three significant digits (means: two), one list for each quantity.
+
+Minima are there where the layer has negative values; elsewhere the share of zeros says more.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,9 @@ def _maps(maps: MapNumbers) -> dict[str, Any]:
         "signed": maps.signed,
         # Divides every tile's bound where the reader chooses the shared scale, hence the digits.
         "shared": float(f"{maps.shared_bounds[1]:.6g}"),
-        "min": [_short(x) for x in statistics.minimum] if any(statistics.minimum) else 0,
+        "min": [_short(x) for x in statistics.minimum] if maps.signed else 0,
         "max": [_short(x) for x in statistics.maximum],
-        "mean": [_short(x) for x in statistics.mean],
+        "mean": [_short(x, 2) for x in statistics.mean],
         "zero": [round(100 * x) for x in statistics.zero_fraction],
         "state": "".join(LETTERS[state] for state in statistics.state),
     }
@@ -50,8 +53,8 @@ def _filters(filters: FilterNumbers) -> dict[str, Any]:
     }
 
 
-def _short(value: float | None) -> float | int | None:
+def _short(value: float | None, digits: int = 3) -> float | int | None:
     if value is None:
         return None
-    rounded = float(f"{value:.3g}")
+    rounded = float(f"{value:.{digits}g}")
     return int(rounded) if rounded.is_integer() and abs(rounded) < 1e6 else rounded

@@ -161,7 +161,8 @@
         const state = { z: "zero everywhere", c: "the same everywhere", n: "not a number", i: "infinite" }[maps.state[unit]];
         facts.append(list([
           ...(state ? [["State", state]] : []),
-          ["Maximum", text(maps.max[unit])], ["Mean", text(maps.mean[unit])], ["Minimum", text(least(maps, unit))],
+          ["Maximum", text(maps.max[unit])], ["Mean", text(maps.mean[unit])],
+          ...(maps.signed ? [["Minimum", text(least(maps, unit))]] : []),
           ["Zeros", maps.zero[unit] + " %"], ["Brightness", shared ? "shared by the layer" : "this tile’s own"],
         ]));
       }
