@@ -33,16 +33,17 @@ PROBES_RULE = f"the first {PROBES_PER_CLASS} images of each class in the order o
 class Setup(Record):
     """How a training went about it.
 
-    weight_decay: decoupled (AdamW), on kernels only. warmup_fraction: share of the steps in which the learning rate rises
-    to its peak; from there it falls to 0 along a cosine. max_shift_px: images are shifted by up to so many pixels along
-    each axis, and half of them mirrored. num_validation: the last images of the training set, kept out of training.
+    weight_decay: L2, on kernels only. warmup_fraction: share of the steps in which the learning rate rises to its peak; from
+    there it falls to 0 along a cosine. max_shift_px: images are shifted by up to so many pixels along each axis, and half of
+    them mirrored. num_validation: the last images of the training set, kept out of training.
     """
 
-    epochs: int = 18
+    epochs: int = 25
     batch_size: int = 128
-    peak_learning_rate: float = 3e-3
+    peak_learning_rate: float = 0.1
     warmup_fraction: float = 0.07
-    weight_decay: float = 0.02
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
     label_smoothing: float = 0.02
     max_shift_px: int = 1
     num_validation: int = 5_000

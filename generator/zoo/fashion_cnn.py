@@ -4,10 +4,10 @@ Five convolutions at three resolutions; the first has large kernels, so that its
 
     28x28  conv1 5x5 -> 24, max pool
     14x14  conv2 3x3 -> 32, conv3 3x3 -> 32, max pool
-     7x7   conv4 3x3 -> 64, conv5 3x3 -> 64, mean
+     7x7   conv4 3x3 -> 80, conv5 3x3 -> 80, mean
            classifier -> 10
 
-Each convolution is followed by batch normalisation (Ioffe, Szegedy 2015) and ReLU. 73,106 parameters, 12.6 MFLOP an image.
+Each convolution is followed by batch normalisation (Ioffe, Szegedy 2015) and ReLU. 98,674 parameters, 15.2 MFLOP an image.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class FashionCnn(nnx.Module):
         self.norm2 = _norm(32, rngs)
         self.conv3 = _conv(32, 32, 3, rngs)
         self.norm3 = _norm(32, rngs)
-        self.conv4 = _conv(32, 64, 3, rngs)
-        self.norm4 = _norm(64, rngs)
-        self.conv5 = _conv(64, 64, 3, rngs)
-        self.norm5 = _norm(64, rngs)
-        self.classifier = nnx.Linear(64, 10, rngs=rngs)
+        self.conv4 = _conv(32, 80, 3, rngs)
+        self.norm4 = _norm(80, rngs)
+        self.conv5 = _conv(80, 80, 3, rngs)
+        self.norm5 = _norm(80, rngs)
+        self.classifier = nnx.Linear(80, 10, rngs=rngs)
 
     def __call__(self, images: jax.Array) -> jax.Array:
         x = nnx.relu(self.norm1(self.conv1(images)))

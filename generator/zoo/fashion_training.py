@@ -1,7 +1,8 @@
 """How the shipped Fashion CNN was trained, and how to train it again.
 
 `train` is pure: arrays in, snapshots out. `run` trains, tests every snapshot and writes the checkpoints with their card.
-The test set is only ever counted on; neither the setup nor the final state was chosen by it.
+The final state is the last step's, and setups were compared on validation images, never on the test set. (An earlier setup,
+AdamW on 64-channel last layers for 18 epochs, had 92.98 % there and 92.73 % on the test set.)
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def train(
 ) -> tuple[Snapshot, ...]:
     """Trains on images uint8 `(n, 28, 28)` and labels integer `(n,)`; n is at least one batch.
 
-    AdamW (Loshchilov, Hutter 2019) on label-smoothed cross-entropy (Szegedy et al. 2016), images shifted and mirrored.
+    SGD with Nesterov momentum on label-smoothed cross-entropy (Szegedy et al. 2016), images shifted and mirrored.
     Returns the states at `KEPT_STEPS`, after `KEPT_EPOCHS` and after the last step, in order. The same arguments give the
     same bits on one machine.
     """
@@ -219,7 +220,9 @@ def _optimizer(setup: Setup, num_steps: int) -> optax.GradientTransformation:
     def kernels(params: nnx.State) -> nnx.State:
         return jax.tree.map(lambda param: param.ndim > 1, params)
 
-    return optax.adamw(schedule, weight_decay=setup.weight_decay, mask=kernels)
+    return optax.chain(
+        optax.add_decayed_weights(setup.weight_decay, kernels), optax.sgd(schedule, setup.momentum, nesterov=True)
+    )
 
 
 def _batches(num_images: int, setup: Setup, seed: int) -> Iterator[np.ndarray]:

@@ -77,7 +77,7 @@ def test_half_precision_checkpoints_run_in_float32(tensors, images):
 
 def test_it_is_small_and_its_first_kernels_are_large_enough_to_see():
     model = FashionCnn(rngs=nnx.Rngs(0))
-    assert sum(param.size for param in jax.tree.leaves(nnx.state(model, nnx.Param))) == 73_106
+    assert sum(param.size for param in jax.tree.leaves(nnx.state(model, nnx.Param))) == 98_674
     assert flatten(nnx.state(model))["conv1/kernel"].shape == (5, 5, 1, 24)
 
 

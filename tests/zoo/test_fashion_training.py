@@ -14,7 +14,7 @@ from generator.zoo import fashion_training
 from generator.zoo.fashion_card import Setup, facts, read_card
 from generator.zoo.fashion_training import _augment, choose_probes, predict, run, train
 
-TINY = Setup(epochs=4, batch_size=16, peak_learning_rate=3e-3, num_validation=16)
+TINY = Setup(epochs=4, batch_size=16, peak_learning_rate=0.05, num_validation=16)
 
 
 def bars(num_images, seed):
