@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from generator.errors import ConfigError, Problem, WeightsError, did_you_mean
 from generator.records import Preprocessing
+from generator.zoo import fashion_card
 from generator.zoo.imagenet import imagenet_labels
 
 if TYPE_CHECKING:
@@ -129,4 +130,22 @@ EFFICIENTNET_LITE0 = ZooEntry(
     ),
 )
 
-ENTRIES: dict[str, ZooEntry] = {zoo_entry.name: zoo_entry for zoo_entry in (EFFICIENTNET_LITE0,)}
+FASHION_CNN = ZooEntry(
+    name="fashion_cnn",
+    title="Fashion CNN",
+    description=(
+        "A small classifier of clothes, trained here: five convolutions, the first with kernels large enough to see, on grey"
+        " images of 28 x 28 pixels. `make train-fashion` trains it again in a quarter of an hour or so."
+    ),
+    input_shape=(28, 28, 1),
+    preprocessing=fashion_card.PREPROCESSING,
+    labels=lambda: fashion_card.LABELS,
+    licence=fashion_card.LICENCE,
+    provenance=fashion_card.PROVENANCE,
+    weights=lambda: fashion_card.FOLDER / fashion_card.WEIGHTS_FILE,
+    build=_untrained("fashion_cnn", "FashionCnn"),
+    code=(_beside("fashion_cnn.py"),),
+    facts=lambda: fashion_card.facts(fashion_card.shipped_card()),
+)
+
+ENTRIES: dict[str, ZooEntry] = {zoo_entry.name: zoo_entry for zoo_entry in (EFFICIENTNET_LITE0, FASHION_CNN)}
