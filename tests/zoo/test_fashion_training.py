@@ -53,7 +53,7 @@ def tiny_run(monkeypatch):
 def test_the_loss_falls(trained):
     _, reports = trained
     assert [(report.epoch, report.step, report.num_steps) for report in reports] == [(3, 10, 16), (4, 16, 16)]
-    assert reports[-1].loss < 0.85 * reports[0].loss
+    assert reports[-1].loss < 0.95 * reports[0].loss
     assert reports[-1].accuracy > reports[0].accuracy
 
 
