@@ -7,16 +7,23 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from generator.errors import Problem, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from generator.build.gallery import Gallery
+    from generator.build.run import Status
+    from generator.network.graph import Graph
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 DEFAULT_CONFIG = Path("configs/default.yaml")
@@ -70,15 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     inspect = command("inspect", _inspect, "print the layers of the models of CONFIG")
     inspect.add_argument("--json", action="store_true", help="print them for machines")
     links = command("links", _links, "check every link of a built site", config=False)
-    links.add_argument("site", nargs="?", type=Path, default=Path("site"))
+    links.add_argument("site", nargs="?", type=Path, default=Path("site"), help="folder of the site (default: site)")
     clean = command("clean", _clean, "remove what builds wrote: the site's files and the stored results", config=False)
-    clean.add_argument("--out", type=Path, default=Path("site"))
-    clean.add_argument("--store", type=Path, default=Path(".cnnscope"))
+    clean.add_argument("--out", type=Path, default=Path("site"), help="folder of the site (default: site)")
+    clean.add_argument("--store", type=Path, default=Path(".cnnscope"), help="folder of the results (default: .cnnscope)")
     train = command("train-fashion", _train_fashion, "train the Fashion CNN on Fashion-MNIST", config=False)
     train.add_argument("--data", type=Path, help="folder with the data set's IDX files")
     train.add_argument("--out", type=Path, help="folder for the checkpoints (default: where the shipped ones are)")
-    train.add_argument("--epochs", type=_positive, default=None)
-    train.add_argument("--seed", type=int, default=None)
+    train.add_argument("--epochs", type=_positive, help="passes through the images")
+    train.add_argument("--seed", type=int, help="of the first weights and of the order of the images")
     return parser
 
 
@@ -88,7 +95,7 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _gallery(options: argparse.Namespace):
+def _gallery(options: argparse.Namespace) -> Gallery:
     from generator.build.gallery import Gallery
     from generator.build.store import Store
     from generator.config.load import load
@@ -175,6 +182,13 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _why(options: argparse.Namespace) -> None:
+    if (
+        options.task is None
+        and options.config
+        and options.config.suffix not in (".yaml", ".yml")
+        and not options.config.exists()
+    ):
+        options.config, options.task = None, str(options.config)  # `why TASK`, of the default gallery
     statuses = _gallery(options).statuses()
     if options.task is not None:
         names = [status.task.id for status in statuses]
@@ -188,7 +202,7 @@ def _why(options: argparse.Namespace) -> None:
         print("Nothing to do: every result is stored.")
 
 
-def _standing(status) -> str:
+def _standing(status: Status) -> str:
     if status.artifact is not None:
         return "stored"
     if status.waits_for:
@@ -222,27 +236,30 @@ def _inspect(options: argparse.Namespace) -> None:
         _print_graph(name, graph)
 
 
-def _print_graph(name: str, graph) -> None:
-    table = Table(title=f"{name}: {len(graph.layers)} layers, input {_times(graph.input_shape)}", title_justify="left")
-    for title in ("name", "kind", "inputs"):
-        table.add_column(title, overflow="fold")
-    for title in ("output", "parameters", "MFLOP", "field", "stride"):
-        table.add_column(title, justify="right", no_wrap=True)
+def _print_graph(name: str, graph: Graph) -> None:
+    wide = not sys.stdout.isatty()
+    title = f"{name}: {len(graph.layers)} layers, input {_times(graph.input_shape)}; ↑ is the layer above"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("name", "kind", "inputs"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("output", "parameters", "MFLOP", "field", "stride"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    above = None
     for layer in graph.layers:
         field = layer.receptive_field
-        seen = "whole image" if field.whole else _times(field.size)
-        stride = "" if field.whole else _times(int(s) if s == int(s) else s for s in field.stride)
-        row = (layer.name, layer.kind, ", ".join(layer.inputs), _times(layer.shape), f"{layer.num_params:,}")
-        table.add_row(*map(Text, (*row, f"{layer.flops / 1e6:,.2f}", seen, stride)))
-    totals = (sum(layer.num_params for layer in graph.layers), sum(layer.flops for layer in graph.layers) / 1e6)
+        seen, stride = ("all", "") if field.whole else (_times(field.size), _times(f"{s:g}" for s in field.stride))
+        inputs = ", ".join("↑" if source == above else source for source in layer.inputs)
+        row = (layer.name, layer.kind, inputs, _times(layer.shape), f"{layer.num_params:,}", f"{layer.flops / 1e6:,.2f}")
+        table.add_row(*map(Text, (*row, seen, stride)))
+        above = layer.name
     table.add_section()
-    table.add_row("total", "", "", "", f"{totals[0]:,}", f"{totals[1]:,.2f}", "", "")
-    width = None if sys.stdout.isatty() else 160
-    Console(highlight=False, width=width).print(table)
+    num_params, flops = (sum(getattr(layer, key) for layer in graph.layers) for key in ("num_params", "flops"))
+    table.add_row("total", "", "", "", f"{num_params:,}", f"{flops / 1e6:,.2f}", "", "")
+    Console(highlight=False, width=200 if wide else None).print(table)
 
 
-def _times(sizes) -> str:
-    return " x ".join(map(str, sizes))
+def _times(sizes: Iterable[object]) -> str:
+    return "×".join(map(str, sizes))
 
 
 def _links(options: argparse.Namespace) -> None:

@@ -22,19 +22,23 @@ def list_folder(probe_set: FolderProbes, base: Path) -> tuple[Probe, ...]:
     Raises `ProbeError` where nothing matches, and with every file that is no image.
     """
     files = _files(probe_set, base)
-    labels = [Path(file).parent.name or base.resolve().name for file in files]
+    labels = [_readable(Path(file).parent.name or base.resolve().name) for file in files]
     if probe_set.class_folders:
         kept = [index for index, _ in by_class(labels, probe_set.per_class)]
         files, labels = [files[i] for i in kept], [labels[i] for i in kept]
     headers = _headers(files, base)
-    titles = [
-        f"{label} {Path(f).stem}" if probe_set.class_folders else Path(f).stem for f, label in zip(files, labels, strict=True)
-    ]
+    stems = [_readable(Path(file).stem) for file in files]
+    titles = [f"{label} {stem}" if probe_set.class_folders else stem for stem, label in zip(stems, labels, strict=True)]
     names = unique_slugs(title.replace(".", "-") for title in titles)
     return tuple(
         _probe(probe_set, base, file, name, title, label if probe_set.class_folders else None, header)
         for file, name, title, label, header in zip(files, names, titles, labels, headers, strict=True)
     )
+
+
+def _readable(name: str) -> str:
+    """Names of files may be any bytes; those that are no UTF-8 become U+FFFD where a person reads them."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _files(probe_set: FolderProbes, base: Path) -> list[str]:
@@ -66,7 +70,7 @@ def _headers(files: list[str], base: Path) -> list[Header]:
 
 def _probe(probe_set: FolderProbes, base: Path, file: str, name: str, title: str, label: str | None, header: Header) -> Probe:
     # An absolute path would tell every visitor of the site how its author's disk is laid out.
-    shown = Path(file).name if Path(file).is_absolute() else Path(file).as_posix()
+    shown = _readable(Path(file).name if Path(file).is_absolute() else Path(file).as_posix())
     origin = f"{probe_set.provenance} ({shown})" if probe_set.provenance else shown
     info = ProbeInfo(
         name=name,

@@ -28,8 +28,9 @@ def match_parameters(
     Raises `WeightsError` that lists all names that are missing or unexpected and all shapes that differ.
     """
     other_names = other_names or {}
-    found = {name.replace(".", "/"): array for name, array in tensors.items()}
-    found = _without_shared_start(found, {*expected, *other_names})
+    found = {_plain(name): array for name, array in tensors.items()}
+    known = {_plain(name): name for name in (*other_names, *expected)}
+    found = {known.get(name, name): array for name, array in _without_shared_start(found, set(known)).items()}
     found = {name if name in expected else other_names.get(name, name): array for name, array in found.items()}
     missing = [name for name in expected if name not in found]
     unexpected = [name for name in found if name not in expected]
@@ -51,6 +52,11 @@ def match_parameters(
         way_out = "the checkpoint belongs to another architecture, or to other arguments of it"
         raise WeightsError([*problems, Problem(last.place, last.message, way_out)])
     return {name: found[name].astype(leaf.dtype) for name, leaf in expected.items()}
+
+
+def _plain(name: str) -> str:
+    """Dots and slashes are one: frameworks join names with either, and some names hold dots themselves."""
+    return name.replace(".", "/")
 
 
 def _without_shared_start(found: dict[str, np.ndarray], known: set[str]) -> dict[str, np.ndarray]:

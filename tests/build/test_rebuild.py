@@ -247,4 +247,5 @@ def test_arrays_keep_their_values():
     assert compact(fine).dtype == np.float32  # would be zero in 16 bits
     assert compact(np.float32([1e6])).dtype == np.float32  # would be infinite
     assert compact(np.float32([0, 1.5, np.nan])).dtype == np.float16
-    np.testing.assert_array_equal(from_bytes(to_bytes(fine.T)), fine.T)
+    for array in (fine.T, np.float32(3)):
+        np.testing.assert_array_equal(from_bytes(to_bytes(array)), array, strict=True)
