@@ -7,6 +7,7 @@ import numpy as np
 from generator.network.graph import Layer, Value
 from generator.records import FeatureMaps
 from generator.render.drawn import Drawn
+from generator.render.halves import widened
 from generator.render.norms import TileNorm
 from generator.render.sheets import MAX_SIDE_PX, grey_sheets
 from generator.views.statistics import measure
@@ -25,7 +26,7 @@ def draw(layer: Layer, probe: str, value: Value, maps: np.ndarray) -> Drawn:
     maps = maps.reshape(1, 1, -1) if maps.ndim == 1 else maps
     if maps.ndim != 3:
         raise ValueError(f"maps must be (h, w, c) or (c,), not {maps.shape}")
-    maps = maps.astype(np.float32, copy=False)  # once: float16 takes longer to widen than to measure and draw
+    maps = widened(maps) if maps.dtype == np.float16 else maps.astype(np.float32, copy=False)
     statistics = measure(maps)
     signed = statistics.signed
     limits = np.maximum(np.abs(statistics.lowest), np.abs(statistics.highest))

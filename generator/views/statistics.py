@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from generator.records import UnitStatistics
 
-#: Positions worked on at a time; counts of zeros in a block then fit uint8.
-BLOCK = 255
+#: Numbers worked on at a time stay in a core's cache; counts of zeros in at most 255 rows fit uint8.
+BLOCK, BLOCK_ROWS = 1 << 16, 255
+
+#: Narrower layers are worked on several positions to a row, since short rows take longer for each number.
+ROW_LENGTH = 1024
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,10 @@ class MapStatistics:
 
     def record(self) -> UnitStatistics:
         return UnitStatistics(
-            minimum=[finite_or_none(x) for x in self.minimum.tolist()],
-            maximum=[finite_or_none(x) for x in self.maximum.tolist()],
-            mean=[finite_or_none(x) for x in self.mean.tolist()],
-            zero_fraction=[round(x, 4) for x in self.zero_fraction.tolist()],
+            minimum=finite_numbers(self.minimum),
+            maximum=finite_numbers(self.maximum),
+            mean=finite_numbers(self.mean),
+            zero_fraction=np.round(self.zero_fraction, 4).tolist(),
             state=self.states,
         )
 
@@ -44,18 +48,18 @@ class MapStatistics:
 def measure(maps: np.ndarray) -> MapStatistics:
     """Statistics of `maps` `(h, w, c)`, float16 or float32; computed in float32, sums of blocks in float64."""
     height, width, num_units = maps.shape
-    flat = maps.reshape(height * width, num_units)
+    flat = np.ascontiguousarray(maps).reshape(height * width, num_units)
     low = np.full(num_units, np.inf, np.float32)
     high = np.full(num_units, -np.inf, np.float32)
     total = np.zeros(num_units, np.float64)
     zeros = np.zeros(num_units, np.int64)
     with np.errstate(invalid="ignore", over="ignore"):
-        for start in range(0, len(flat), BLOCK):
-            block = flat[start : start + BLOCK].astype(np.float32)
-            np.minimum(low, block.min(axis=0), out=low)
-            np.maximum(high, block.max(axis=0), out=high)
-            total += block.sum(axis=0)
-            zeros += (block == 0).view(np.uint8).sum(axis=0, dtype=np.uint8)
+        for block in _blocks(flat):
+            shape = (-1, num_units)
+            np.minimum(low, block.min(axis=0).reshape(shape).min(axis=0), out=low)
+            np.maximum(high, block.max(axis=0).reshape(shape).max(axis=0), out=high)
+            total += block.sum(axis=0).reshape(shape).sum(axis=0, dtype=np.float64)
+            zeros += (block == 0).view(np.uint8).sum(axis=0, dtype=np.uint8).reshape(shape).sum(axis=0, dtype=np.int64)
 
         signed = bool((low < 0).any())
         lowest, highest = low.astype(np.float64), high.astype(np.float64)
@@ -76,6 +80,32 @@ def measure(maps: np.ndarray) -> MapStatistics:
     return MapStatistics(
         low.astype(np.float64), high.astype(np.float64), mean, lowest, highest, zeros / len(flat), states.tolist(), signed
     )
+
+
+def _blocks(flat: np.ndarray) -> Iterator[np.ndarray]:
+    """`flat` `(positions, c)` in parts, float32 `(rows, k * c)` with k positions to a row."""
+    positions, num_units = flat.shape
+    abreast = max(1, min(positions, ROW_LENGTH // num_units))
+    whole = positions - positions % abreast
+    rows = max(1, min(BLOCK_ROWS, BLOCK // (abreast * num_units)))
+    wide = flat[:whole].reshape(-1, abreast * num_units)
+    for start in range(0, len(wide), rows):
+        yield wide[start : start + rows].astype(np.float32, copy=False)
+    if whole < positions:
+        yield flat[whole:].astype(np.float32, copy=False).reshape(1, -1)
+
+
+def finite_numbers(numbers: np.ndarray) -> list[float | None]:
+    """Each of `numbers` `(c,)` as `finite_or_none` gives it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exponent = np.floor(np.log10(np.abs(numbers)))
+    # Powers of ten up to 22 are exact, so the quotient is the number nearest to the six digits.
+    plain = (exponent <= 5) & (exponent >= -17)
+    power = 10.0 ** (5 - np.where(plain, exponent, 5))
+    rounded = (np.rint(np.where(plain, numbers, 0.0) * power) / power).tolist()
+    for unit in np.flatnonzero(~plain & (numbers != 0)).tolist():
+        rounded[unit] = finite_or_none(float(numbers[unit]))
+    return rounded
 
 
 def finite_or_none(number: float) -> float | None:

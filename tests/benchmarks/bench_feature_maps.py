@@ -1,8 +1,8 @@
 """The whole feature-map view against the sum of its floors: every layer of EfficientNet-Lite0 on a few probes.
 
-The view is what a build does, one task after the other: run the network with every layer tapped, keep the maps in the store, read
-them back, measure, scale, arrange, encode and keep the record and its pictures. Its floors are the bare forward with the same
-outputs, and the bare encoding of the same pixels at the same settings.
+The view is what a build does, one task after the other: run the network with every layer tapped, keep the maps in the store,
+read them back, measure, scale, arrange, encode, and keep the record and its pictures. Its floors are the bare forward with the
+same outputs, and the bare encoding of the same pixels at the same settings.
 """
 
 from __future__ import annotations

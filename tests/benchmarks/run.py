@@ -1,7 +1,7 @@
 """Runs the benchmarks and prints what each measured against its bound: `make bench`, or `python -m tests.benchmarks.run`.
 
-Each one runs in a process of its own, so that none finds memory or threads another left behind. Exit code 1 if a bound is missed
-or a benchmark fails.
+Each one runs in a process of its own, so that none finds memory or threads another left behind. Exit code 1 if a bound is
+missed or a benchmark fails.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from generator.views.statistics import finite_or_none, measure
+from generator.views.statistics import finite_numbers, finite_or_none, measure
 
 
 def naive(values: list[float]) -> tuple[float, float, float, float, str]:
@@ -72,3 +72,24 @@ def test_the_record_has_no_number_where_there_is_none():
     assert record.state == ["nan", "infinite", "ok"]
     assert type(record).model_validate_json(record.model_dump_json()) == record
     assert finite_or_none(-math.inf) is None
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=20))
+def test_numbers_keep_six_digits(numbers):
+    """The same as formatting each one, but for numbers that lie between two in float64's last digits."""
+    found = finite_numbers(np.array(numbers))
+    for number, ours in zip(numbers, found, strict=True):
+        theirs = finite_or_none(number)
+        assert (ours is None) == (theirs is None)
+        assert ours is None or ours == theirs or abs(number - (ours + theirs) / 2) <= 1e-15 * abs(number)
+
+
+@pytest.mark.parametrize("num_units", [1, 3, 500, 2000])
+def test_several_positions_to_a_row_change_nothing(num_units):
+    maps = np.random.default_rng(num_units).normal(size=(37, 29, num_units)).astype(np.float32)
+    maps[maps < -1] = 0
+    result = measure(maps)
+    np.testing.assert_array_equal(result.minimum, maps.min((0, 1)))
+    np.testing.assert_array_equal(result.maximum, maps.max((0, 1)))
+    np.testing.assert_allclose(result.mean, maps.mean((0, 1), dtype=np.float64), atol=1e-6)
+    np.testing.assert_allclose(result.zero_fraction, (maps == 0).mean((0, 1)))
