@@ -32,6 +32,11 @@ class Model:
         return found
 
     @property
+    def bgr(self) -> bool:
+        """Whether red and blue of colour filters are to be exchanged, since the model reads blue first."""
+        return self.info.preprocessing.channels == "bgr"
+
+    @property
     def first_probe(self) -> ProbePictures | None:
         return self.content.probes[0] if self.content.probes else None
 

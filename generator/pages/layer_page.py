@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from generator.network.graph import INPUT, Layer
-from generator.pages import tiles, urls, wording
+from generator.pages import inputs, tiles, urls, wording
 from generator.pages.content import Fact, Frame, Link, Page
 from generator.pages.gallery import Gallery, Model
 from generator.records import ColorTable, FeatureMaps, Filters, Picture, Record, Sheet, UnitStatistics
@@ -57,7 +57,11 @@ class MapsSection(Record):
 
 
 class FiltersSection(Record):
-    """blocks, files: of the filters' sheets; empty for a weight matrix, which is one picture."""
+    """blocks, files: of the filters' sheets; empty for a weight matrix, which is one picture.
+
+    reads: how many inputs a filter has and the layers they are units of. inputs: the strongest of every filter; where they
+    are too many for this page, inputs_href leads to theirs.
+    """
 
     look: str
     num_units: int
@@ -69,6 +73,10 @@ class FiltersSection(Record):
     files: tuple[str, ...]
     matrix: Picture | None
     matrix_scale: float
+    num_inputs: int
+    sources: tuple[Link, ...]
+    inputs: inputs.InputsSection | None
+    inputs_href: str | None
     chart: Picture
 
 
@@ -87,6 +95,7 @@ class LayerView(Record):
     maps: MapsSection | None
     filters: FiltersSection | None
     tables: tuple[ColorTable, ...]
+    bgr: bool
 
 
 class MapNumbers(Record):
@@ -125,6 +134,8 @@ def layer_pages(gallery: Gallery, model: Model) -> list[Page]:
         view = _view(gallery, model, name)
         pages.append(Page(path=model.places.layers[name], template="layer.html.jinja", view=view))
         pages.append(Page(path=model.places.numbers[name], template="layer.js.jinja", view=_numbers(model, name)))
+        if (filters := model.content.filters.get(name)) and inputs.has_page(filters):
+            pages.append(inputs.inputs_page(gallery, model, name))
     return pages
 
 
@@ -153,8 +164,9 @@ def _view(gallery: Gallery, model: Model, name: str) -> LayerView:
         following=model.layer_link(page, order[position + 1]) if position + 1 < len(order) else None,
         data=urls.relative(page, model.places.numbers[name]),
         maps=maps,
-        filters=_filters(filters) if filters else None,
+        filters=_filters(model, filters, page) if filters else None,
         tables=gallery.tables(signed=maps.any_signed, unsigned=maps.any_unsigned) if maps else (),
+        bgr=model.bgr,
     )
 
 
@@ -256,7 +268,7 @@ def _setting(maps: FeatureMaps, probe: int, value: int) -> Setting:
     )
 
 
-def _filters(filters: Filters) -> FiltersSection:
+def _filters(model: Model, filters: Filters, page: str) -> FiltersSection:
     tile_px = filters.sheets[0].tile_px if filters.sheets else (1, 1)
     target = {"colour": 72, "grey": 72, "depthwise": 60, "spatial": 112}.get(filters.look, 64)
     matrix = filters.matrix
@@ -271,6 +283,13 @@ def _filters(filters: Filters) -> FiltersSection:
         files=tuple(tiles.safe_file(s.file) for s in filters.sheets),
         matrix=matrix,
         matrix_scale=max(1.0, tiles.scale((matrix.height_px, matrix.width_px), 640)) if matrix else 1.0,
+        num_inputs=filters.kernel_shape[-2],
+        sources=tuple(
+            inputs.source(model, name, page)
+            for name in dict.fromkeys(strong.layer for found in filters.strongest for strong in found)
+        ),
+        inputs=inputs.inside(model, filters, page),
+        inputs_href=urls.relative(page, model.places.filters[filters.layer]) if inputs.has_page(filters) else None,
         chart=filters.chart,
     )
 
@@ -295,7 +314,7 @@ def _numbers(model: Model, name: str) -> LayerNumbers:
 
 def _filter_numbers(model: Model, filters: Filters) -> FilterNumbers:
     """Layers of strongest inputs are listed once and referred to by their place in the list."""
-    sources = list(dict.fromkeys(strong.layer for inputs in filters.strongest for strong in inputs))
+    sources = list(dict.fromkeys(strong.layer for found in filters.strongest for strong in found))
     place = {name: i for i, name in enumerate(sources)}
     # From the site's root: journeys, one folder deeper, read the same file.
     return FilterNumbers(
@@ -303,13 +322,7 @@ def _filter_numbers(model: Model, filters: Filters) -> FilterNumbers:
         scale=filters.scale,
         bias=filters.bias,
         num_strongest=filters.num_strongest,
-        strongest=[[(place[s.layer], s.channel, s.weight) for s in inputs] for inputs in filters.strongest],
-        sources=tuple(
-            Link(
-                text="image channel" if source == INPUT else source,
-                href=urls.relative("index.html", model.places.layers[source]) if source in model.places.layers else "",
-            )
-            for source in sources
-        ),
+        strongest=[[(place[s.layer], s.channel, s.weight) for s in found] for found in filters.strongest],
+        sources=tuple(inputs.source(model, source, urls.HOME) for source in sources),
         sheets=tuple(filters.strongest_sheets),
     )

@@ -50,6 +50,7 @@ class ModelView(Record):
     weights: WeightsInfo | None
     source: str
     tables: tuple[ColorTable, ...]
+    bgr: bool
 
 
 def model_page(gallery: Gallery, model: Model) -> Page:
@@ -74,6 +75,7 @@ def model_page(gallery: Gallery, model: Model) -> Page:
         weights=info.weights,
         source=info.source,
         tables=first_tables(gallery),
+        bgr=model.bgr,
     )
     return Page(path=page, template="model.html.jinja", view=view)
 
@@ -142,7 +144,8 @@ def mosaic(model: Model, count: int) -> tuple[tiles.Cell, ...]:
     coloured = [f for f in model.content.filters.values() if f.look in ("colour", "grey") and f.sheets]
     if coloured:
         by_norm = sorted(range(coloured[0].num_units), key=lambda unit: -(coloured[0].norms[unit] or 0))
-        cells = [tiles.cell(coloured[0].sheets, unit) for unit in by_norm[: count // 5]]
+        colours = "bgr" if model.bgr and coloured[0].look == "colour" else None
+        cells = [tiles.cell(coloured[0].sheets, unit, colours) for unit in by_norm[: count // 5]]
     if model.first_probe is None:
         return tuple(cells)
     probe = model.first_probe.probe.name
@@ -152,7 +155,7 @@ def mosaic(model: Model, count: int) -> tuple[tiles.Cell, ...]:
     for i in range(wanted if spatial else 0):
         maps = spatial[i * len(spatial) // wanted]
         turn = i - -(-(i * len(spatial) // wanted) * wanted // len(spatial))
-        cells.append(tiles.cell([maps.strip], telling(maps, turn), maps.signed))
+        cells.append(tiles.cell([maps.strip], telling(maps, turn), tiles.map_colours(maps.signed)))
     return tuple(cells)
 
 

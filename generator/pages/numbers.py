@@ -1,6 +1,7 @@
-"""The layer's numbers as the compact JSON that `site.js` reads: three significant digits (means: two), one list for each quantity.
+"""The layer's numbers as the compact JSON that `site.js` reads: one list for each quantity, in unit order.
 
-Minima are there where the layer has negative values; elsewhere the share of zeros says more.
+Three significant digits, means two. Minima are there where the layer has negative values; elsewhere the share of zeros says
+more. A list of zeros only is written as 0, states that are all `ok` as an empty text.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def _maps(maps: MapNumbers) -> dict[str, Any]:
         "min": [_short(x) for x in statistics.minimum] if maps.signed else 0,
         "max": [_short(x) for x in statistics.maximum],
         "mean": [_short(x, 2) for x in statistics.mean],
-        "zero": [round(100 * x) for x in statistics.zero_fraction],
-        "state": "".join(LETTERS[state] for state in statistics.state),
+        "zero": [round(100 * x) for x in statistics.zero_fraction] if any(statistics.zero_fraction) else 0,
+        "state": "".join(LETTERS[state] for state in statistics.state) if set(statistics.state) != {"ok"} else "",
     }
 
 

@@ -47,6 +47,7 @@ class HomeView(Record):
     start: Start | None
     models: tuple[ModelCard, ...]
     tables: tuple[ColorTable, ...]
+    bgr: bool
 
 
 class Provenance(Record):
@@ -110,6 +111,7 @@ def _home(gallery: Gallery) -> Page:
         start=_start(first) if first and first.first_probe else None,
         models=tuple(_card(model) for model in gallery.models),
         tables=first_tables(gallery),
+        bgr=any(model.bgr for model in gallery.models),
     )
     return Page(path=urls.HOME, template="home.html.jinja", view=view)
 
@@ -127,7 +129,7 @@ def _start(model: Model) -> Start:
         stations=tuple(
             Station(
                 text=wording.size(size),
-                cell=tiles.cell([by_size[size].strip], telling(by_size[size]), by_size[size].signed),
+                cell=tiles.cell([by_size[size].strip], telling(by_size[size]), tiles.map_colours(by_size[size].signed)),
             )
             for size in sizes
         ),

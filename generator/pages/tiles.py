@@ -7,10 +7,12 @@ needs one element for each unit. Scales are whole numbers, or one over a whole n
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from generator.network.graph import ReceptiveField
 from generator.records import Record, Sheet
 
+Colours = Literal["upwards", "around", "bgr"]
 SAFE_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._/-]*")
 
 
@@ -50,20 +52,26 @@ class Block(Record):
 
 
 class Cell(Record):
-    """One tile on its own. signed: which colour tables serve it; None where the picture carries its colours."""
+    """One tile on its own. colours: `upwards` or `around` zero for a map, `bgr` for a filter whose red and blue are to be
+    exchanged; None where the picture carries its colours.
+    """
 
     file: str
     columns: int
     column: int
     row: int
-    signed: bool | None = None
+    colours: Colours | None = None
 
 
 def blocks(sheets: list[Sheet]) -> tuple[Block, ...]:
     return tuple(Block(columns=s.columns, first=s.first, count=s.count) for s in sheets)
 
 
-def cell(sheets: list[Sheet], unit: int, signed: bool | None = None) -> Cell:
+def map_colours(signed: bool) -> Colours:
+    return "around" if signed else "upwards"
+
+
+def cell(sheets: list[Sheet], unit: int, colours: Colours | None = None) -> Cell:
     """Where tile `unit` is found; it fills whatever square the page gives it."""
     sheet = next(s for s in sheets if s.first <= unit < s.first + s.count)
     row, column = divmod(unit - sheet.first, sheet.columns)
@@ -72,7 +80,7 @@ def cell(sheets: list[Sheet], unit: int, signed: bool | None = None) -> Cell:
         columns=sheet.columns,
         column=column,
         row=row,
-        signed=signed,
+        colours=colours,
     )
 
 

@@ -1,6 +1,7 @@
 """Where every page lives, and the relative way from one to another.
 
 index.html · about.html · m/<model>/index.html · m/<model>/<layer>.html · m/<model>/probes/<probe>.html
+m/<model>/<layer>/filters.html: the strongest inputs of its filters, where they are too many for the layer's page
 m/<model>/<layer>.js: the layer's numbers, read by its page and by journeys when a tile is opened
 """
 
@@ -24,11 +25,12 @@ RESERVED = ("index", "probes", "health", "classes", "hierarchy", "compare", "dat
 
 @dataclass(frozen=True)
 class ModelPlaces:
-    """Paths of one model's pages from the site's root. layers, numbers, probes: by name."""
+    """Paths of one model's pages from the site's root. layers, numbers, filters, probes: by name."""
 
     index: str
     layers: dict[str, str]
     numbers: dict[str, str]
+    filters: dict[str, str]
     probes: dict[str, str]
 
 
@@ -42,6 +44,7 @@ def places(models: Sequence[tuple[str, Sequence[str], Sequence[str]]]) -> dict[s
             index=f"m/{folder}/index.html",
             layers={layer: f"m/{folder}/{slug}.html" for layer, slug in zip(layers, slugs, strict=True)},
             numbers={layer: f"m/{folder}/{slug}.js" for layer, slug in zip(layers, slugs, strict=True)},
+            filters={layer: f"m/{folder}/{slug}/filters.html" for layer, slug in zip(layers, slugs, strict=True)},
             probes={probe: f"m/{folder}/probes/{slug}.html" for probe, slug in zip(probes, unique_slugs(probes), strict=True)},
         )
     return found

@@ -163,7 +163,7 @@
           ...(state ? [["State", state]] : []),
           ["Maximum", text(maps.max[unit])], ["Mean", text(maps.mean[unit])],
           ...(maps.signed ? [["Minimum", text(least(maps, unit))]] : []),
-          ["Zeros", maps.zero[unit] + " %"], ["Brightness", shared ? "shared by the layer" : "this tile’s own"],
+          ["Zeros", (maps.zero ? maps.zero[unit] : 0) + " %"], ["Brightness", shared ? "shared by the layer" : "this tile’s own"],
         ]));
       }
     }
