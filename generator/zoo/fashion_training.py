@@ -45,7 +45,7 @@ from generator.zoo.fashion_cnn import FashionCnn, flatten, unflatten
 #: When a state is kept: most changes early, so the first states lie close together.
 KEPT_STEPS = (0, 10, 50, 200, 1000)
 KEPT_EPOCHS = (1, 2, 3, 5, 8, 13, 21, 34, 55)
-SELECTION = "the last step's; nothing was chosen by the test set"
+SELECTION = "the last step's; no checkpoint was chosen by the test set"
 
 _REPORT_EVERY = 10
 _PREDICT_BATCH = 1000
