@@ -1,11 +1,19 @@
-"""Golden tiles: `python -m tests.regenerate` draws them anew into `tests/goldens/`; look at what changed before committing it.
+"""Golden tiles and the golden site: `python -m tests.regenerate` makes them anew; look at what changed before committing it.
 
-The inputs are stored beside the results, so a comparison never depends on how a platform rounds `exp` or `sin`.
+Tiles: the inputs are stored beside the results, so a comparison never depends on how a platform rounds `exp` or `sin`.
+
+Site: the tiny gallery's sums are exact on every processor, but encoders and fonts differ between versions. So the golden file
+holds what a reader meets: each page's title, headings, links and names of pictures, and the numbers of each layer to four
+digits. Left out are the digests in names of files, and texts that name versions of libraries.
 """
 
 from __future__ import annotations
 
 import io
+import re
+import tempfile
+from collections import Counter
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +24,7 @@ from generator.views import feature_maps, filters
 
 GOLDENS = Path(__file__).parent / "goldens"
 TILES = GOLDENS / "tiles.npz"
+SITE = GOLDENS / "tiny_site.txt"
 
 
 def gabors(num: int, size: int) -> np.ndarray:
@@ -68,11 +77,65 @@ def _layer(shape: tuple[int, ...]) -> Layer:
     return Layer(name="conv1", kind="conv", inputs=("input",), shape=shape, receptive_field=field)
 
 
+class _Reader(HTMLParser):
+    """A page as lines: title, headings, links, names of pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self._open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag in ("title", "h1", "h2", "h3"):
+            self.lines.append(f"{tag}:")
+            self._open.append(tag)
+        for name in ("href", "src", "aria-label", "alt"):
+            if found.get(name):
+                self.lines.append(f"{tag} {name} {_plain(found[name] or '')}")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._open:
+            self._open.remove(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self._open and data.strip():
+            self.lines[-1] += f" {' '.join(data.split())}"
+
+
+def _plain(text: str) -> str:
+    """Without digests, and with numbers of at most four digits."""
+    text = re.sub(r"(img/)[0-9a-f]{20}|(assets/\w+\.)[0-9a-f]{12}", lambda m: f"{m[1] or m[2]}*", text)
+    return re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda m: f"{float(m[0]):.4g}", text)
+
+
+def describe_site(site: Path) -> str:
+    """A built site in words that are the same on every machine."""
+    text = []
+    files = [path for path in sorted(site.rglob("*")) if path.is_file() and ".cnnscope" not in path.parts]
+    for path in files:
+        name = path.relative_to(site).as_posix()
+        if path.suffix == ".html":
+            reader = _Reader()
+            reader.feed(path.read_text(encoding="utf-8"))
+            text += [f"== {name}", *dict.fromkeys(reader.lines)]
+        elif name.startswith("m/"):
+            text += [f"== {name}", _plain(path.read_text(encoding="utf-8")).strip()]
+    others = Counter(_plain(path.relative_to(site).as_posix()) for path in files if path.relative_to(site).parts[0] != "m")
+    return "\n".join([*text, "== files", *(f"{count} {name}" for name, count in others.items()), ""])
+
+
 def main() -> None:
+    from tests.tiny_gallery import TinyGallery
+
     arrays = inputs()
     GOLDENS.mkdir(exist_ok=True)
     named = {f"input/{name}": array for name, array in arrays.items()}
     np.savez_compressed(TILES, **named, **draw(arrays))
+    with tempfile.TemporaryDirectory() as folder:
+        gallery = TinyGallery(Path(folder) / "gallery").create()
+        gallery.build()
+        SITE.write_text(describe_site(gallery.site), encoding="utf-8")
 
 
 if __name__ == "__main__":
