@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import isnan
 
 from rich.console import Console
 from rich.table import Table
@@ -94,7 +95,8 @@ def _standing(m: Measurement) -> Text:
         return Text("")
     if m.met:
         return Text("met", style="green")
-    return Text(f"MISSED by {_number(m.missed_by, m.unit)}", style="bold red")
+    by = "" if isnan(m.value) else f" by {_number(m.missed_by, m.unit)}"
+    return Text(f"MISSED{by}", style="bold red")
 
 
 def _number(value: float, unit: str) -> str:
