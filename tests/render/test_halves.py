@@ -44,3 +44,12 @@ def test_shapes_and_strides():
     assert same_bits(narrowed(maps), np.ascontiguousarray(halves))
     assert same_bits(widened(halves), np.ascontiguousarray(halves.astype(np.float32)))
     assert widened(np.zeros((0, 3), np.float16)).shape == narrowed(np.zeros((0, 3), np.float32)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("number", [65519.99, 65520.0, 65536.0, 70_000.0, 100_000.0, 3e38, np.inf, -np.inf, np.nan, 0.0, -0.0])
+def test_where_halves_end(number):
+    singles = np.array([1.0, number, -number, 2.0**-20], np.float32)
+    with np.errstate(over="ignore"):
+        expected = singles.astype(np.float16)
+    assert same_bits(narrowed(singles), expected)
+    assert same_bits(widened(expected), expected.astype(np.float32))
