@@ -1,4 +1,4 @@
-"""The strongest inputs of every filter, readable and linked without a script: inside the layer's page, or on a page of their own."""
+"""The strongest inputs of every filter, readable and linked without a script: in the layer's page or on a page of their own."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Setting(Record):
 class MapsSection(Record):
     """vector: one number a unit, which is on the shared scale from the start. field: what the middle position sees.
 
-    scales: small, medium, large. phone_scale: medium where three tiles share a row.
+    scales: small, medium, large. phone_scale: medium where three tiles share a row. photo: the first image; all are as large.
     """
 
     num_units: int
@@ -47,6 +47,7 @@ class MapsSection(Record):
     phone_scale: float
     blocks: tuple[tiles.Block, ...]
     probes: tuple[ProbeChoice, ...]
+    photo: Picture | None
     values: tuple[str, ...]
     settings: tuple[Setting, ...]
     first_states: dict[int, str]
@@ -236,6 +237,7 @@ def _maps(model: Model, layer: Layer, page: str) -> MapsSection | None:
             )
             for name in names
         ),
+        photo=model.first_probe.shown if model.first_probe else None,
         values=values,
         settings=settings,
         first_states={unit: state for state, units in opening.states for unit in units},

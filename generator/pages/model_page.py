@@ -9,10 +9,15 @@ from generator.records import ColorTable, FeatureMaps, Picture, Record, Sheet, W
 
 #: How many maps of a layer its row in the table shows at most: the first row of the strip's file, cut by CSS.
 SHOWN_MAPS = 6
+#: About how high they are.
+MAP_PX = 56
 
 
 class LayerRow(Record):
-    """href: None for a layer without a page. strip: its strongest maps on the first probe; the first `shown` are seen."""
+    """href: None for a layer without a page. strip: its strongest maps on the first probe; the first `shown` are seen.
+
+    map_px: how high they are shown.
+    """
 
     name: str
     href: str | None
@@ -23,6 +28,7 @@ class LayerRow(Record):
     field: str
     strip: Sheet | None
     shown: int
+    map_px: int
     signed: bool
 
 
@@ -108,7 +114,7 @@ def _row(model: Model, page: str, name: str) -> LayerRow:
     layer = model.graph.by_name[name]
     href = _href(model, page, name)
     maps = model.main_maps(name, model.first_probe.probe.name) if model.first_probe and href else None
-    strip = maps.strip if maps and maps.map_size != (1, 1) else None
+    strip = maps.strip if maps else None
     return LayerRow(
         name=name,
         href=href,
@@ -119,6 +125,7 @@ def _row(model: Model, page: str, name: str) -> LayerRow:
         field="whole image" if layer.receptive_field.whole else wording.size(layer.receptive_field.size),
         strip=strip,
         shown=min(strip.columns, SHOWN_MAPS) if strip else 0,
+        map_px=round(strip.tile_px[0] * tiles.scale(strip.tile_px, MAP_PX)) if strip else 0,
         signed=bool(maps and maps.signed),
     )
 

@@ -129,7 +129,7 @@ def _sorted(figure: Figure, box: _Box, finite: np.ndarray, span: tuple[float, fl
 def _labels(figure: Figure, box: _Box, values: np.ndarray, span: tuple[float, float], name: str) -> None:
     """The row's name, its smallest, middle and largest value, and how many are missing."""
     style = {"fontsize": FONT_PX, "color": INK}
-    figure.text(0.0, box.top + 0.02, name, va="bottom", weight="bold", **style)
+    figure.text(box.left, box.top + 0.02, name, va="bottom", weight="bold", **style)  # over the bars: numbers are beside them
     finite = values[np.isfinite(values)]
     if len(finite) < len(values):
         note = f"{len(values) - len(finite)} of {len(values)} not finite"
