@@ -122,7 +122,7 @@ def describe_site(site: Path) -> str:
         elif name.startswith("m/"):
             text += [f"== {name}", _plain(path.read_text(encoding="utf-8")).strip()]
     others = Counter(_plain(path.relative_to(site).as_posix()) for path in files if path.relative_to(site).parts[0] != "m")
-    return "\n".join([*text, "== files", *(f"{count} {name}" for name, count in others.items()), ""])
+    return "\n".join([*text, "== files", *(f"{count} {name}" for name, count in sorted(others.items())), ""])
 
 
 def main() -> None:

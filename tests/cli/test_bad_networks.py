@@ -33,7 +33,10 @@ BAD = {
         r"net\.py:9: .*16, 16, 3.*TypeError",
     ),
     "asks for values": (HEAD + "        return x if x.sum() > 0 else -x\n", r"net\.py:9: .*TracerBoolConversionError"),
-    "ignores the image": (HEAD + "        return jnp.zeros((len(x), 3))\n", "its output does not depend on the image"),
+    "ignores the image": (
+        HEAD + "        return jnp.zeros((len(x), 3))\n",
+        r"config\.yaml:\d+: models\[0\]\.source: its output does not depend on the image",
+    ),
     "returns nothing": (HEAD + "        return None\n", "output"),
     "is no module": ("Net = 3\n", "neither a flax.nnx.Module nor a flax.linen.Module"),
 }
