@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=Path, help="folder with the data set's IDX files")
     train.add_argument("--out", type=Path, help="folder for the checkpoints (default: where the shipped ones are)")
     train.add_argument("--epochs", type=_positive, help="passes through the images")
-    train.add_argument("--seed", type=int, help="of the first weights and of the order of the images")
+    train.add_argument("--seed", type=int, default=0, help="of the first weights and of the order of the images")
     return parser
 
 
@@ -282,17 +282,29 @@ def _clean(options: argparse.Namespace) -> None:
 
 
 def _train_fashion(options: argparse.Namespace) -> None:
+    from generator.probes import fashion_mnist
     from generator.zoo import fashion_training
+    from generator.zoo.fashion_card import FOLDER, Setup
 
-    given = {name: value for name in ("data", "out", "epochs", "seed") if (value := getattr(options, name)) is not None}
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left:"), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Training", total=None)
+    epochs, out = options.epochs or Setup().epochs, options.out or FOLDER
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("Fashion-MNIST", total=None)
 
-        def report(progress) -> None:
-            text = f"epoch {progress.epoch}, loss {progress.loss:.3f}"
-            bar.update(task, completed=progress.step, total=progress.num_steps, description=text)
+        def downloading(name: str, done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total or None, description=name)
 
-        card = fashion_training.run(**given, report=report)
-    console.print(f"Test accuracy {card.test_accuracy:.2%} after {card.epochs} epochs.")
+        def training(at: fashion_training.Progress) -> None:
+            text = f"epoch {at.epoch} of {epochs}, loss {at.loss:.3f}, training accuracy {at.accuracy:.1%}"
+            progress.update(bar, completed=at.step, total=at.num_steps, description=text)
+            if not console.is_terminal and at.step % 500 == 0:
+                console.print(f"step {at.step} of {at.num_steps}: {text}")
+            if at.step == at.num_steps:
+                progress.update(bar, description="testing every checkpoint", total=None)
+
+        data = fashion_mnist.obtain(options.data, downloading)
+        card = fashion_training.run(data, out, epochs, options.seed, training)
+    console.print(
+        f"{card.test_accuracy:.2%} of the test images right after {epochs} epochs; checkpoints and card in {out}", markup=False
+    )
