@@ -8,6 +8,9 @@ from generator.pages.content import Fact, Frame, Link, Page
 from generator.pages.gallery import Gallery, Model
 from generator.records import ColorTable, FeatureMaps, Filters, Picture, Record, Sheet, UnitStatistics
 
+#: What tiles without a picture say.
+STATES = {"zero": "zero", "constant": "constant", "nan": "not a number", "infinite": "infinite"}
+
 
 class ProbeChoice(Record):
     """name: also what `?probe=` in the page's address says."""
@@ -36,7 +39,8 @@ class Setting(Record):
 class MapsSection(Record):
     """vector: one number a unit, which is on the shared scale from the start. field: what the middle position sees.
 
-    scales: small, medium, large. phone_scale: medium where three tiles share a row. photo: the first image; all are as large.
+    first_states: by unit, in words, on the image the page opens with. scales: small, medium, large. phone_scale: medium where
+    three tiles share a row. photo: the first image; all are as large.
     """
 
     num_units: int
@@ -240,7 +244,7 @@ def _maps(model: Model, layer: Layer, page: str) -> MapsSection | None:
         photo=model.first_probe.shown if model.first_probe else None,
         values=values,
         settings=settings,
-        first_states={unit: state for state, units in opening.states for unit in units},
+        first_states={unit: STATES[state] for state, units in opening.states for unit in units},
         any_signed=any(m.signed for m in every),
         any_unsigned=any(not m.signed for m in every),
         field=tiles.field_box(layer.receptive_field, layer.spatial, model.graph.input_shape),

@@ -94,8 +94,8 @@ def test_every_tile_has_a_name_and_its_own_address(pages):
     assert [i for i in tiles if i[0] == "f"] == [f"f{n}" for n in range(16)]
     assert all(href == f"#{i}" for i, (href, _) in tiles.items())
     assert 'aria-label="Unit 5"' in tiles["u5"][1]
-    assert 'aria-label="Unit 1, zero"' in tiles["u1"][1]
-    assert 'aria-label="Unit 3, nan"' in tiles["u3"][1]
+    assert 'aria-label="Unit 1, zero on Cat"' in tiles["u1"][1]
+    assert 'aria-label="Unit 3, not a number on Cat"' in tiles["u3"][1]
     for path, html in pages.items():
         for identifier, _, rest in TILE.findall(html):
             assert re.search(r'aria-label="[^"]+"', rest), (path, identifier)
