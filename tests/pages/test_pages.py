@@ -262,3 +262,34 @@ def test_a_model_without_maps_filters_or_probes_still_has_pages(tmp_path):
     site = write_site(content.model_copy(update={"models": (bare,), "color_tables": ()}), files, tmp_path)
     assert check_links(site) == []
     assert "Feature maps" not in (site / "m/tiny/stem.html").read_text()
+
+
+def test_inputs_of_every_filter_stand_where_they_fit():
+    content, _ = small_gallery(num_units=16)
+    small = html_pages(content)
+    assert "m/tiny/blocks.1.conv/filters.html" not in small
+    conv = content.models[0].filters["blocks.1.conv"]
+    assert small["m/tiny/blocks.1.conv.html"].count('class="slice') == 16 * conv.num_strongest
+
+    content, _ = small_gallery(num_units=1024)
+    large = html_pages(content)
+    page = large["m/tiny/blocks.1.conv/filters.html"]
+    assert 'class="slice' not in large["m/tiny/blocks.1.conv.html"]
+    assert 'href="blocks.1.conv/filters.html"' in large["m/tiny/blocks.1.conv.html"]
+    assert len(page) < 2_000_000
+    linked = re.findall(r'class="slice s(\d+)" style="--x:(\d+);--y:(\d+)" href="../blocks.0.project.html#u(\d+)"', page)
+    conv = content.models[0].filters["blocks.1.conv"]
+    assert [int(channel) for *_, channel in linked] == [s.channel for inputs in conv.strongest for s in inputs]
+    places = {(sheet, x, y) for sheet, x, y, _ in linked}
+    assert len(places) == 1024 * conv.num_strongest, "every slice has its own place"
+
+
+def test_weight_matrices_of_large_layers_name_fewer_inputs():
+    content, _ = small_gallery()
+    model = content.models[0]
+    head = model.filters["head"]
+    grown = head.model_copy(update={"num_units": 1500, "strongest": head.strongest[:1] * 1500})
+    changed = model.model_copy(update={"filters": {**model.filters, "head": grown}})
+    page = html_pages(content.model_copy(update={"models": (changed,)}))["m/tiny/head/filters.html"]
+    assert page.count("mean.html#u") == 2 * 1500
+    assert "names 4" in page
