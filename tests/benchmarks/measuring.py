@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,7 +47,10 @@ class Measurement:
         return 0.0 if self.met else abs(self.value - self.bound)
 
 
-def fastest(works: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
+Name = TypeVar("Name", bound=Hashable)
+
+
+def fastest(works: Mapping[Name, Callable[[], object]], rounds: int = 7) -> dict[Name, float]:
     """Best seconds of one call of each, after one to warm up.
 
     Rounds are interleaved, so that whatever else the machine does meanwhile slows all alike.
