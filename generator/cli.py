@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         options.command(options)
+        sys.stdout.flush()  # a reader that went away is noticed here, not while Python shuts down
     except UserError as error:
         for problem in error.problems:
             errors.print(Text.assemble(("error: ", "bold red"), _printable(str(problem))))
