@@ -153,7 +153,7 @@ def test_a_reader_that_goes_away_is_no_error(tiny):
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "generator", "check", str(tiny.path), "--store", str(tiny.store)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True)  # noqa: S603 - ours
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
