@@ -2,13 +2,13 @@
 
 Feature maps are grey. Small tiles are lossless WebP, because a lossy codec bleeds over tile edges and saves nothing there;
 their greys are rounded to steps of 8 that keep 0, 128 and 255. Middle ones are lossy WebP; large ones JPEG, which needs a third
-more bytes for the same error but is made ten times faster. Measured on all layers of EfficientNet-Lite0, and for 224 px on a
-photograph seen by random filters (per-tile scale, of 255 grey levels):
+more bytes for the same error but is made ten times faster. Measured on all layers of EfficientNet-Lite0 for two photographs,
+and for 224 px on a photograph seen by random filters (per-tile scale, of 255 grey levels; a range is over layers):
 
 | tile side | encoding | largest error | mean error | KB per megapixel |
 |---|---|---|---|---|
-| up to 32 px | lossless, steps of 8 | 4 | 0.6-1.1 | 300-440 |
-| up to 128 px | WebP quality 60 | 99 % within 16 | 2.5-3.2 | 150-230 |
+| up to 32 px | lossless, steps of 8 | 4 | 0.1-2.0 | 80-600 |
+| up to 128 px | WebP quality 60 | 99 % within 16 | 2.7-5.0 | 150-340 |
 | larger | JPEG quality 75 | 99 % within 16 | 2.8 | 180 |
 
 Weights travel as palette PNGs, lossless: index 0 is transparent (gaps, empty cells, NaN), 1-255 is the scale.
