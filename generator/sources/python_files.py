@@ -32,9 +32,9 @@ def import_class(text: str, base: Path) -> Any:
     Raises `ConfigError` if there is no such module or class and `NetworkError` if importing it fails.
     """
     module, _, name = text.partition(":")
-    local = {local: path for local, path in _closure(module, base).items() if path.is_relative_to(base.resolve())}
-    for stale in local:
-        sys.modules.pop(stale, None)
+    for name_used, path in _closure(module, base).items():
+        if _is_beside(name_used, path, base):
+            sys.modules.pop(name_used, None)
     try:
         with _importing_from(base):
             found = importlib.import_module(module)
@@ -99,7 +99,12 @@ def _closure(module: str, base: Path) -> dict[str, Path]:
 
 
 def _same_owner(name: str, path: Path, module: str, base: Path) -> bool:
-    return path.is_relative_to(base.resolve()) or name.partition(".")[0] == module.partition(".")[0]
+    return _is_beside(name, path, base) or name.partition(".")[0] == module.partition(".")[0]
+
+
+def _is_beside(name: str, path: Path, base: Path) -> bool:
+    """Whether `path` is a file of the config's folder under its own name; packages of an environment in there are not."""
+    return path == _file_in([base.resolve()], name.split("."))
 
 
 def _file_of(module: str, base: Path) -> Path | None:

@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 from generator.config.schema import FlaxSource
 from generator.errors import ConfigError, NetworkError, WeightsError
 from generator.sources import describe, load
+from generator.sources.python_files import import_class, source_files
 
 NNX_CODE = """
 from flax import nnx
@@ -286,3 +287,16 @@ def test_describe_loads_no_jax(folder):
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout.strip() == "[]"
+
+
+def test_packages_of_an_environment_beside_the_config_are_not_imported_again(tmp_path, monkeypatch):
+    """A `.venv` often lies in the project's own folder; what is installed in it is not the user's code."""
+    installed = tmp_path / ".venv" / "lib" / "site-packages"
+    (installed / "pretend_library").mkdir(parents=True)
+    (installed / "pretend_library" / "__init__.py").write_text("state = object()\n")
+    (tmp_path / "own_net.py").write_text("import pretend_library\n\n\nclass Net:\n    library = pretend_library\n")
+    monkeypatch.syspath_prepend(installed)
+    import pretend_library
+
+    assert import_class("own_net:Net", tmp_path).library is pretend_library
+    assert source_files("own_net", tmp_path) == (tmp_path / "own_net.py",)
