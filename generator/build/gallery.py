@@ -172,7 +172,7 @@ class Gallery:
 
     def _facts(self, model: ModelPlan, graph: Graph) -> list:
         layers = [layer.name for layer in model.layers(graph)]
-        return [model.info(graph).model_dump(mode="json"), graph.model_dump(mode="json"), layers]
+        return [model.info(graph).model_dump(mode="json"), graph.model_dump(mode="json"), model.labels, layers]
 
     def _page_tasks(self, plan: Mapping, graphs: Mapping[str, Graph], artifacts: Mapping[str, Artifact]) -> list[Task]:
         common = {
@@ -250,6 +250,7 @@ def _model_content(model: ModelPlan, graph: Graph, pictures: Pictures) -> ModelC
     return ModelContent(
         info=model.info(graph),
         graph=graph,
+        labels=model.labels,
         layers=tuple(layer.name for layer in layers),
         filters={record.layer: record for record in found["filters"]},
         feature_maps=found["feature_maps"],

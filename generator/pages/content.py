@@ -11,12 +11,14 @@ from generator.records import ColorTable, FeatureMaps, Filters, ModelInfo, Predi
 class ModelContent(Record):
     """Everything the pages of one model show. Every `Picture.file` is a path from the site's root.
 
-    layers: names with a page of their own, in the graph's order. filters: by layer. feature_maps: one for each layer,
-    probe and value. probes: the first one is what a page opens with. predictions: by probe.
+    labels: names of the classes, in the order of the outputs. layers: names with a page of their own, in the graph's order.
+    filters: by layer. feature_maps: one for each layer, probe and value. probes: the first one is what a page opens with.
+    predictions: by probe.
     """
 
     info: ModelInfo
     graph: Graph
+    labels: tuple[str, ...] | None
     layers: tuple[str, ...]
     filters: dict[str, Filters]
     feature_maps: list[FeatureMaps]

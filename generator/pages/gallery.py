@@ -7,7 +7,7 @@ from functools import cached_property
 from generator.pages import urls
 from generator.pages.assets import asset
 from generator.pages.content import Frame, GalleryContent, Link, ModelContent
-from generator.records import ColorTable, FeatureMaps, ProbePictures
+from generator.records import ColorTable, FeatureMaps, ProbeInfo, ProbePictures
 
 
 class Model:
@@ -43,6 +43,19 @@ class Model:
     def main_maps(self, layer: str, probe: str) -> FeatureMaps | None:
         """A layer's activation on a probe; its pre-activation where that is all there is."""
         return self.maps.get((layer, probe, "activation")) or self.maps.get((layer, probe, "pre_activation"))
+
+    def unit_names(self, layer: str) -> tuple[str, ...]:
+        """The class each unit of `layer` stands for; empty for a layer that is no output, or not one of all classes."""
+        labels = self.content.labels or ()
+        is_output = layer in self.graph.outputs and self.graph.by_name[layer].num_units == len(labels)
+        return labels if is_output else ()
+
+    def other_label(self, probe: ProbeInfo) -> str:
+        """The probe's label where it names a class other than the one the model finds most likely; else empty."""
+        predictions = self.content.predictions.get(probe.name)
+        if not predictions or not predictions.top or probe.label not in (self.content.labels or ()):
+            return ""
+        return "" if predictions.top[0].label == probe.label else probe.label
 
     def layer_link(self, page: str, layer: str, suffix: str = "") -> Link | None:
         """A link to a layer's page; None for a layer without one."""

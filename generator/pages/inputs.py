@@ -31,10 +31,12 @@ class Input(Record):
 class InputsSection(Record):
     """filters: strongest inputs of each filter, at most `shown` of `num_strongest`. sources: href is empty without a page.
 
-    of: where a filter's own tile or unit is, up to its number. files, columns: of the sheets of slices.
+    names: the class of every filter of an output; else empty. of: where a filter's own tile or unit is, up to its number.
+    files, columns: of the sheets of slices.
     """
 
     look: str
+    names: tuple[str, ...]
     of: str
     shown: int
     num_strongest: int
@@ -94,6 +96,7 @@ def section(model: Model, filters: Filters, page: str, layer: str) -> InputsSect
     tile_px = sheets[0].tile_px if sheets else (1, 1)
     return InputsSection(
         look=filters.look,
+        names=model.unit_names(filters.layer),
         of=f"{layer}#{'f' if filters.sheets else 'u'}",
         shown=shown,
         num_strongest=filters.num_strongest,

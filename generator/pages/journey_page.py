@@ -14,10 +14,11 @@ from generator.records import ColorTable, FeatureMaps, Picture, Predictions, Pro
 class Unit(Record):
     """A tile of the strip, or a bar where the unit is one number. href: the unit on its layer's page, this probe chosen.
 
-    share: the number over the largest of the layer's strongest, 0-1.
+    name: the class it stands for, if any. share: the number over the largest of the layer's strongest, 0-1.
     """
 
     number: int
+    name: str
     href: str
     value: float | None = None
     share: float = 0.0
@@ -55,12 +56,15 @@ class Stage(Record):
 
 
 class JourneyView(Record):
+    """other_label: the image's label where the model says something else."""
+
     frame: Frame
     model: Link
     probe: ProbeInfo
     shown: Picture
     seen: tuple[str, ...]
     predictions: Predictions | None
+    other_label: str
     stages: tuple[Stage, ...]
     num_steps: int
     previous: Link | None
@@ -98,6 +102,7 @@ def _view(gallery: Gallery, model: Model, place: int) -> JourneyView:
         shown=pictures.shown,
         seen=wording.preprocessing(pictures.preprocessing),
         predictions=model.content.predictions.get(probe.name),
+        other_label=model.other_label(probe),
         stages=tuple(
             _stage(model, page, probe, largest, list(steps)) for _, steps in groupby(walked, key=lambda s: s[1].spatial)
         ),
@@ -149,18 +154,18 @@ def _step(model: Model, page: str, probe: ProbeInfo, largest: int, number: int, 
         tile_px=strip.tile_px,
         scale=tiles.scale(strip.tile_px, 84),
         vector=maps.map_size == (1, 1),
-        units=_units(maps, href),
+        units=_units(maps, href, model.unit_names(layer.name)),
         silent=sum(state == "zero" for state in maps.statistics.state),
     )
 
 
-def _units(maps: FeatureMaps, href: str) -> tuple[Unit, ...]:
+def _units(maps: FeatureMaps, href: str, names: tuple[str, ...]) -> tuple[Unit, ...]:
+    def made(unit: int, **number: float | None) -> Unit:
+        return Unit(number=unit, name=names[unit] if names else "", href=f"{href}#u{unit}", **number)
+
     shown = maps.strongest[: maps.strip.count]
     if maps.map_size != (1, 1):
-        return tuple(Unit(number=unit, href=f"{href}#u{unit}") for unit in shown)
+        return tuple(made(unit) for unit in shown)
     values = {unit: maps.statistics.maximum[unit] for unit in shown}
     high = max((abs(value) for value in values.values() if value), default=1.0)
-    return tuple(
-        Unit(number=unit, href=f"{href}#u{unit}", value=value, share=round(abs(value or 0) / high, 4))
-        for unit, value in values.items()
-    )
+    return tuple(made(unit, value=value, share=round(abs(value or 0) / high, 4)) for unit, value in values.items())

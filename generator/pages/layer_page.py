@@ -8,6 +8,8 @@ from generator.pages.content import Fact, Frame, Link, Page
 from generator.pages.gallery import Gallery, Model
 from generator.records import ColorTable, FeatureMaps, Filters, Picture, Record, Sheet, UnitStatistics
 
+#: Classes of layers of at most so many units are written under their tiles.
+MOST_WRITTEN = 64
 #: What tiles without a picture say.
 STATES = {"zero": "zero", "constant": "constant", "nan": "not a number", "infinite": "infinite"}
 
@@ -86,7 +88,10 @@ class FiltersSection(Record):
 
 
 class LayerView(Record):
-    """data: the numbers' script, relative. tables: colour tables for the maps."""
+    """unit_names: the class of every unit of an output; else empty. names_written: whether they stand under the tiles.
+
+    data: the numbers' script, relative. tables: colour tables for the maps.
+    """
 
     frame: Frame
     model: Link
@@ -96,6 +101,8 @@ class LayerView(Record):
     facts: tuple[Fact, ...]
     previous: Link | None
     following: Link | None
+    unit_names: tuple[str, ...]
+    names_written: bool
     data: str
     maps: MapsSection | None
     filters: FiltersSection | None
@@ -151,6 +158,7 @@ def _view(gallery: Gallery, model: Model, name: str) -> LayerView:
     position = order.index(name)
     maps = _maps(model, layer, page)
     filters = model.content.filters.get(name)
+    names = model.unit_names(name)
     kind = wording.kind(layer)
     return LayerView(
         frame=gallery.frame(
@@ -167,6 +175,8 @@ def _view(gallery: Gallery, model: Model, name: str) -> LayerView:
         facts=_facts(model, layer, page),
         previous=model.layer_link(page, order[position - 1]) if position else None,
         following=model.layer_link(page, order[position + 1]) if position + 1 < len(order) else None,
+        unit_names=names,
+        names_written=0 < len(names) <= MOST_WRITTEN,
         data=urls.relative(page, model.places.numbers[name]),
         maps=maps,
         filters=_filters(model, filters, page) if filters else None,

@@ -33,7 +33,7 @@ class LayerRow(Record):
 
 
 class ProbeCard(Record):
-    """answer: the class the model finds most likely, and how sure it is where it says so."""
+    """answer: the class the model finds most likely, and how sure it is where it says so. other_label: see `Model`."""
 
     title: str
     href: str
@@ -41,6 +41,7 @@ class ProbeCard(Record):
     pixelated: bool
     answer: str
     score: str
+    other_label: str
 
 
 class ModelView(Record):
@@ -97,7 +98,7 @@ def _facts(model: Model) -> tuple[Fact, ...]:
     facts = [
         Fact(term="Input", text=wording.size(graph.input_shape)),
         Fact(term="Layers", text=f"{sum(layer.has_kernel for layer in graph.layers)} with weights"),
-        Fact(term="Parameters", text=wording.amount(info.num_params)),
+        Fact(term="Parameters (with normalisation statistics)", text=wording.amount(info.num_params)),
         Fact(term="Operations per image", text=wording.amount(sum(layer.flops for layer in graph.layers))),
     ]
     if info.num_classes:
@@ -142,6 +143,7 @@ def probe_card(model: Model, page: str, place: int) -> ProbeCard:
         pixelated=pictures.shown.width_px < 96,
         answer=best.label if best else "",
         score=f"{100 * best.score:.0f} %" if best and sure else "",
+        other_label=model.other_label(pictures.probe),
     )
 
 

@@ -133,7 +133,8 @@
     const data = numbers.get(layer);
     const facts = by("viewer-facts");
 
-    by("viewer-title").textContent = (filter ? "Filter " : "Unit ") + unit;
+    const name = current.textContent || current.title;
+    by("viewer-title").textContent = (filter ? "Filter " : "Unit ") + unit + (name && " · " + name);
     by("viewer-where").textContent = [layer, model, filter ? "" : title].filter(Boolean).join(" · ");
     copy(current, picture);
     picture.toggleAttribute("data-shared", shared);

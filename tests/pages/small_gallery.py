@@ -223,6 +223,8 @@ def model(
     names: dict[str, str] | None = None,
     probe_titles: tuple[str, ...] = ("Cat", "Waves", "Rings"),
     values: tuple[str, ...] = ("activation",),
+    labels: tuple[str, ...] | None = None,
+    probe_labels: tuple[str | None, ...] = (None,),
 ) -> ModelContent:
     net = graph(num_units, names or {})
     stem, depthwise, project, conv, _, head = net.layers
@@ -239,7 +241,14 @@ def model(
         shown = photo(number)
         text = probe_titles[number % len(probe_titles)] + ("" if number < len(probe_titles) else f" {number}")
         info = ProbeInfo(
-            name=text.lower(), title=text, set="made", provenance="made here", licence="CC0", width_px=300, height_px=300
+            name=text.lower(),
+            title=text,
+            set="made",
+            provenance="made here",
+            licence="CC0",
+            width_px=300,
+            height_px=300,
+            label=probe_labels[number % len(probe_labels)],
         )
         thumbnail = np.asarray(Image.fromarray(shown).resize((48, 48)))
         probes.append(
@@ -253,7 +262,7 @@ def model(
                 maps.append(feature_maps(files, layer, info.name, shown, value, signed))
     predictions = Predictions(
         scores="probability",
-        top=tuple(Prediction(index=k, label=f"class {k}", score=0.6 / (k + 1)) for k in range(5)),
+        top=tuple(Prediction(index=k, label=labels[k] if labels else f"class {k}", score=0.6 / (k + 1)) for k in range(5)),
     )
     return ModelContent(
         info=ModelInfo(
@@ -271,6 +280,7 @@ def model(
             facts=[("Test accuracy", "93.1 %")],
         ),
         graph=net,
+        labels=labels,
         layers=tuple(layer.name for layer in net.layers),
         filters={layer.name: filters(files, layer, look, inputs) for layer, look, inputs in looks},
         feature_maps=maps,

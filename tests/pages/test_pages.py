@@ -136,7 +136,12 @@ def test_signed_maps_use_tables_around_zero(pages):
 
 def test_hostile_names_stay_text():
     content, _ = small_gallery(
-        name=HOSTILE, title=HOSTILE, names={"stem": HOSTILE, "mean": "../../etc"}, probe_titles=(HOSTILE, "../up")
+        name=HOSTILE,
+        title=HOSTILE,
+        names={"stem": HOSTILE, "mean": "../../etc"},
+        probe_titles=(HOSTILE, "../up"),
+        labels=tuple(f"{HOSTILE} {n}" for n in range(10)),
+        probe_labels=(f"{HOSTILE} 7",),
     )
     content = content.model_copy(update={"title": HOSTILE, "config_text": f"# {HOSTILE}</pre>"})
     for page in outline(content):
