@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from generator.build import digest
 from generator.build.store import Store
 from generator.pages import assets
+from tests.tiny_gallery import SHAPES
 
 PROBES = ("zone-plate", "o-0", "x-0", "noise")
 JOURNEYS = {f"page:m/net/probes/{probe}.html" for probe in PROBES}
@@ -142,6 +143,23 @@ def test_labels(tiny):
     found = ran(tiny)
     assert found - PAGES == of_probes("predictions") | {"outline"}
     assert found >= JOURNEYS
+
+
+def test_a_label_in_a_file_that_is_no_answer(tiny):
+    """The config stays the same, and so do all predictions; only units have other names."""
+    network = tiny.folder / "net.py"
+    network.write_text(network.read_text().replace("Dense(3,", "Dense(99,"))
+    tiny.write_weights(seed=1, shapes={**SHAPES, "classes": (6, 99)})
+    names, file = [f"class-{n:02}" for n in range(99)], tiny.folder / "labels.txt"
+    tiny.model["labels"] = file.name
+    file.write_text("\n".join(names))
+    tiny.build()
+    journeys = "".join(page.read_text() for page in (tiny.site / "m/net/probes").glob("*.html"))
+    unseen = next(n for n in range(99) if names[n] not in journeys)
+    file.write_text("\n".join([*names[:unseen], "other", *names[unseen + 1 :]]))
+    named = {"page:m/net/classes-2.html", "page:m/net/classes-2/filters.html"}
+    assert ran(tiny) == of_probes("predictions") | {"outline"} | named
+    assert f'aria-label="Unit {unseen}, other"' in (tiny.site / "m/net/classes-2.html").read_text()
 
 
 def test_other_values_of_the_same_maps(tiny):

@@ -39,7 +39,7 @@ def tiles(html: str) -> dict[str, tuple[str, str, str]]:
 
 
 def test_few_classes_are_written_under_their_tiles():
-    pages = rendered(small_gallery(labels=NAMES)[0])
+    pages = rendered(small_gallery(labels=NAMES, num_units=len(NAMES))[0])  # other layers have as many units
     head = tiles(pages["m/tiny/head.html"])
     assert head == {f"u{n}": (f"Unit {n}, {name}", "", name) for n, name in enumerate(NAMES)}
     others = {path: tiles(html) for path, html in pages.items() if path != "m/tiny/head.html"}
