@@ -139,7 +139,8 @@ class Filters(Record):
     (k x k with many inputs), matrix (1 x 1 and dense).
     sheets: a tile for every filter: the RGB or grey kernel, the depthwise kernel, or for `spatial` all its input slices
     as a near-square grid; empty for `matrix`. matrix: the weight matrix, a row a filter, a column an input; else None.
-    bounds: of all tiles alike, symmetric about zero. strongest: per filter, strongest inputs first.
+    bounds: of all tiles alike, symmetric about zero; of a matrix the 99.5 % quantile of magnitudes, drawn in 15 colours with
+    larger weights at the ends. strongest: per filter, strongest inputs first.
     strongest_sheets: for `spatial`, the slices of `strongest`, `num_strongest` tiles a filter in unit order; else empty.
     norms: L2 norm of each kernel. scale: the folded normalisation's factor; bias: effective offset before the activation.
     chart: norms and biases drawn.
