@@ -21,45 +21,46 @@ def page(chromium: Browser) -> Iterator[Page]:
     assert faults == []
 
 
-def is_open(page: Page) -> bool:
-    return page.evaluate("document.getElementById('viewer').open")
+def wait_until_open(page: Page, is_open: bool = True) -> None:
+    """Closing and going back take the browser a moment; fails after five seconds."""
+    page.wait_for_function("wanted => document.getElementById('viewer').open === wanted", arg=is_open, timeout=5000)
 
 
-def address(page: Page) -> str:
-    return page.evaluate("location.search + location.hash")
+def wait_for_address(page: Page, wanted: str) -> None:
+    page.wait_for_function("wanted => location.search + location.hash === wanted", arg=wanted, timeout=5000)
 
 
 def test_a_tile_opens_with_its_address_and_closes_without(page: Page, site: Path):
     page.goto((site / "m/other/stem.html").as_uri())
     page.click("#u5")
-    assert is_open(page)
-    assert address(page) == "#u5"
+    wait_until_open(page)
+    wait_for_address(page, "#u5")
     assert page.inner_text("#viewer-title") == "Unit 5"
     page.keyboard.press("ArrowRight")
-    assert address(page) == "#u6"
+    wait_for_address(page, "#u6")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
-    assert address(page) == "#u4"
+    wait_for_address(page, "#u4")
     page.keyboard.press("Escape")
-    page.wait_for_function("location.hash === ''")
-    assert not is_open(page)
+    wait_for_address(page, "")
+    wait_until_open(page, False)
     assert page.evaluate("document.activeElement.id") == "u4"
 
 
 def test_an_address_opens_its_tile_and_back_closes_it(page: Page, site: Path):
     place = (site / "m/other/stem.html").as_uri()
     page.goto(f"{place}?probe=waves#u3")
-    assert is_open(page)
+    wait_until_open(page)
     assert page.is_checked("#probe-1")
     assert "Waves" in page.inner_text("#viewer-where")
     page.click("#viewer-close")
-    assert address(page) == "?probe=waves"
+    wait_for_address(page, "?probe=waves")
     page.click("#u2")
     page.go_back()
-    assert not is_open(page)
+    wait_until_open(page, False)
     page.go_forward()
-    assert is_open(page)
-    assert address(page) == "?probe=waves#u2"
+    wait_until_open(page)
+    wait_for_address(page, "?probe=waves#u2")
 
 
 def test_the_picture_is_the_tile_at_a_whole_scale(page: Page, site: Path):
@@ -86,8 +87,8 @@ def test_numbers_follow_the_image_chosen(page: Page, site: Path):
     page.wait_for_selector("#viewer-facts dl")
     before = page.inner_text("#viewer-facts")
     page.keyboard.press("ArrowDown")
-    assert address(page) == "?probe=waves#u0"
-    assert page.inner_text("#viewer-facts") != before
+    wait_for_address(page, "?probe=waves#u0")
+    page.wait_for_function("before => document.getElementById('viewer-facts').innerText !== before", arg=before, timeout=5000)
     page.goto((site / "m/other/blocks.1.conv.html").as_uri() + "#u3")
     page.wait_for_selector("#viewer-facts dl")
     assert "not a number" in page.inner_text("#viewer-facts")
@@ -101,17 +102,17 @@ def test_filters_open_too_and_lead_to_their_inputs(page: Page, site: Path):
     assert page.locator("#viewer-facts .inputs .t").count() == 4
     page.click("#viewer-facts .inputs a")
     page.wait_for_url("**/blocks.0.project.html#u2")
-    assert is_open(page)
+    wait_until_open(page)
 
 
 def test_journeys_open_tiles_and_lead_to_the_layer(page: Page, site: Path):
     page.goto((site / "m/other/probes/waves.html").as_uri())
     page.click("#step-1 .t >> nth=1")
     page.wait_for_selector("#viewer-facts dl")
-    assert is_open(page)
+    wait_until_open(page)
     page.click("#viewer-more")
     page.wait_for_url("**/stem.html?probe=waves#u*")
-    assert is_open(page)
+    wait_until_open(page)
     assert page.is_checked("#probe-1")
 
 
