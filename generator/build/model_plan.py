@@ -89,7 +89,7 @@ class ModelPlan:
             "source": digest.of_json(self.config.source.model_dump(mode="json")),
             "input shape": digest.of_json(self.network.input_shape),
             "weights": self.facts.weights.digest,
-            "model code": digest.combine({path.name: digest.of_file(path) for path in self.facts.code_paths}),
+            "model code": digest.of_json([[path.name, digest.of_file(path)] for path in self.facts.code_paths]),
             "code": digest.of_code("generator.build.compute"),
             "libraries": digest.of_libraries("jax", "jaxlib", "flax", "numpy"),
             "backend": digest.backend(),

@@ -176,6 +176,20 @@ def test_a_view_switched_off(tiny):
     assert tiny.run("check").code == 0
 
 
+@pytest.mark.parametrize("folder", ["first", "second"])
+def test_code_of_the_network_in_files_of_one_name(tiny, folder):
+    for name in ("first", "second"):
+        (tiny.folder / name).mkdir()
+        (tiny.folder / name / "sizes.py").write_text("factor = 1\n")
+    code = (tiny.folder / "net.py").read_text().replace("(x.mean((1, 2)))", "(x.mean((1, 2)) * one * other)")
+    imports = "from first.sizes import factor as one\nfrom second.sizes import factor as other\n"
+    (tiny.folder / "net.py").write_text(imports + code)
+    tiny.build()
+    (tiny.folder / folder / "sizes.py").write_text("factor = 2\n")
+    again = ran(tiny)
+    assert again >= COMPUTING
+
+
 def test_same_network_from_other_bytes_stops_there(tiny):
     tensors = load_file(tiny.folder / "net.safetensors")
     save_file(tensors, tiny.folder / "net.safetensors", metadata={"saved": "again"})
