@@ -85,7 +85,10 @@ def _folded_offset(node: Node, steps: tuple[folding.Step, ...], channels: int, v
 
 def _foldable(node: Node, traced: Trace) -> bool:
     """Convolutions and plain `x @ kernel`; products with the kernel on the left or of a higher rank run as they are."""
-    plain = node.equation.op == "conv_general_dilated" or len(traced.program.shapes[node.kernel]) == 2
+    plain = node.equation.op == "conv_general_dilated"
+    if node.equation.op == "dot_general":
+        (_, contracted), (_, batched) = node.equation.params["dimension_numbers"]
+        plain = len(traced.program.shapes[node.kernel]) == 2 and len(contracted) == 1 and not batched
     return plain and node.equation.inputs[0] in traced.active
 
 

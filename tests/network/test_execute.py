@@ -179,3 +179,15 @@ def test_large_batches_run_in_groups(oracle, monkeypatch, fitting, num_groups):
     ours = jax.grad(lambda x: (tapped.function(tapped.constants, x)[1] ** 2).sum())(images)
     theirs = jax.grad(lambda x: (module.apply(variables, x) ** 2).sum())(images)
     np.testing.assert_allclose(ours, theirs, atol=1e-4 * float(jnp.abs(theirs).max()))
+
+
+@pytest.mark.parametrize("product", ["nhwc,wc->nhw", "nhwc,wc->nh"])
+def test_products_that_are_no_plain_layers_run_as_they_are(product):
+    params = {"kernel": jax.random.normal(jax.random.key(0), (4, 3))}
+
+    def apply(params, images):
+        return jnp.tanh(jnp.einsum(product, images, params["kernel"]) * 2.0 + 1.0)
+
+    images = np.asarray(jax.random.normal(jax.random.key(1), (1, 5, 4, 3)))
+    (value,) = Network(apply, params, (5, 4, 3)).tapped([Tap(OUTPUT)])(images)
+    np.testing.assert_allclose(value, apply(params, images), rtol=1e-5, atol=1e-6)
