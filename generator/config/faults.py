@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import ValidationError
 
 from generator.config.document import Keys
-from generator.config.schema import Section
+from generator.config.sections import Section
 from generator.errors import Problem, did_you_mean
 
 _NOUNS = {

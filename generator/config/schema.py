@@ -1,40 +1,21 @@
 """The shape of a configuration: what every key means, its type and its default.
 
+`views.py` and `datasets.py` hold what stands below `views:` and `datasets:`.
 `load.py` turns YAML into these with line numbers; nothing else constructs them except tests.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
+from generator.config.datasets import DatasetConfig
+from generator.config.sections import FilePath, Name, RefusedValueError, Section, SidePx
+from generator.config.views import ViewsConfig
 from generator.records import Preprocessing
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class RefusedValueError(ValueError):
-    """A value of the right type that breaks a rule of ours. way_out: what to write instead."""
-
-    def __init__(self, message: str, way_out: str):
-        super().__init__(message)
-        self.way_out = way_out
-
-
-def _url_segment(name: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", name):
-        return name
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:64].strip("._-")
-    rule = "a name becomes part of a URL: 1-64 letters a-z, digits, '.', '_' or '-', with a letter or digit at both ends"
-    example = f"write {slug!r}; " if slug else ""
-    raise RefusedValueError(f"{rule}; got {name!r}", f"{example}any text can be a `title:`")
 
 
 def _web_address(url: str) -> str:
@@ -72,11 +53,6 @@ def _import_path(path: str) -> str:
     return path
 
 
-Name = Annotated[str, AfterValidator(_url_segment)]
-FilePath = Annotated[str, Field(min_length=1, max_length=1024)]
-SidePx = Annotated[int, Field(ge=1, le=4096)]
-
-
 class ZooSource(Section):
     """A known architecture. weights: a local file instead of the shipped or installed one."""
 
@@ -94,7 +70,7 @@ class FlaxSource(Section):
 
     kind: Literal["flax"]
     module: Annotated[str, AfterValidator(_import_path)]
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     checkpoint: FilePath
     input_shape: tuple[SidePx, SidePx, PositiveInt]
 
@@ -123,23 +99,6 @@ class PreprocessingConfig(Section):
             if key in ("mean", "std") and isinstance(value, float):
                 stated[key] = (value,)
         return default.model_copy(update=stated)
-
-
-class FiltersView(Section):
-    """num_strongest: how many of the strongest inputs of each filter are named and drawn."""
-
-    num_strongest: Annotated[int, Field(ge=1, le=16)] = 8
-
-
-class FeatureMapsView(Section):
-    """values: before and/or after the non-linearity."""
-
-    values: Annotated[tuple[Literal["activation", "pre_activation"], ...], Field(min_length=1)] = ("activation",)
-
-
-class ViewsConfig(Section):
-    filters: FiltersView | Literal[False] = FiltersView()
-    feature_maps: FeatureMapsView | Literal[False] = FeatureMapsView()
 
 
 class PhotographsProbes(Section):
@@ -200,7 +159,9 @@ class ModelConfig(Section):
     """One model of the gallery.
 
     name: its place in URLs. layers: `all`, or names and globs (`blocks.*.expand`). probes: names of probe sets, or
-    `set/probe` for one image. labels: class names, or a text file with one a line; default the source's.
+    `set/probe` for one image. dataset: the name of a dataset, from which exemplars are drawn. labels: class names, or a text
+    file with one a line; default the source's. unit_pages: which units get a page of their own; `featured` are those that
+    `views.feature_vis.select` names.
     """
 
     name: Name
@@ -211,7 +172,9 @@ class ModelConfig(Section):
     labels: Annotated[tuple[str, ...], Field(min_length=1)] | FilePath | None = None
     layers: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"] = "all"
     probes: Annotated[tuple[str, ...], Field(min_length=1)]
+    dataset: str | None = None
     views: ViewsConfig = ViewsConfig()
+    unit_pages: Literal["all", "featured", "none"] = "featured"
 
 
 class Config(Section):
@@ -222,3 +185,4 @@ class Config(Section):
     base_url: Annotated[str, AfterValidator(_web_address)] | None = None
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     probes: Annotated[tuple[ProbeSetConfig, ...], Field(min_length=1)]
+    datasets: tuple[DatasetConfig, ...] = ()

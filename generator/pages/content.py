@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import Field
+
 from generator.network.graph import Graph
-from generator.records import ColorTable, FeatureMaps, Filters, ModelInfo, Predictions, ProbePictures, Record
+from generator.records import (
+    ColorTable,
+    DatasetImages,
+    Exemplars,
+    FeatureMaps,
+    FeatureVis,
+    Filters,
+    ModelInfo,
+    Predictions,
+    ProbePictures,
+    Record,
+    Responses,
+    Tuning,
+    Wires,
+)
 
 
 class ModelContent(Record):
@@ -13,7 +29,8 @@ class ModelContent(Record):
 
     labels: names of the classes, in the order of the outputs. layers: names with a page of their own, in the graph's order.
     filters: by layer. feature_maps: one for each layer, probe and value. probes: the first one is what a page opens with.
-    predictions: by probe.
+    predictions: by probe. feature_vis, exemplars, responses, tuning: by layer, where they were made. wires: by node
+    of the graph. images: those that occur as exemplars. unit_pages: by layer, the units with a page of their own.
     """
 
     info: ModelInfo
@@ -24,6 +41,13 @@ class ModelContent(Record):
     feature_maps: list[FeatureMaps]
     probes: tuple[ProbePictures, ...]
     predictions: dict[str, Predictions]
+    feature_vis: dict[str, FeatureVis] = Field(default_factory=dict)
+    exemplars: dict[str, Exemplars] = Field(default_factory=dict)
+    responses: dict[str, Responses] = Field(default_factory=dict)
+    tuning: dict[str, Tuning] = Field(default_factory=dict)
+    wires: dict[str, Wires] = Field(default_factory=dict)
+    images: DatasetImages | None = None
+    unit_pages: dict[str, tuple[int, ...]] = Field(default_factory=dict)
 
 
 class GalleryContent(Record):
