@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from generator.pages import urls
+from generator.pages import tiles, urls
 from generator.pages.assets import asset
 from generator.pages.content import Frame, GalleryContent, Link, ModelContent
 from generator.records import ColorTable, FeatureMaps, ProbeInfo, ProbePictures
@@ -18,6 +18,8 @@ class Model:
         self.places = places
         self.info = content.info
         self.graph = content.graph
+        self.thumbnails: dict[tuple[str, int], tiles.Cell | None] = {}
+        self._visualised: dict[str, dict[int, int]] = {}
 
     @cached_property
     def maps(self) -> dict[tuple[str, str, str], FeatureMaps]:
@@ -49,6 +51,34 @@ class Model:
         labels = self.content.labels or ()
         is_output = layer in self.graph.outputs and self.graph.by_name[layer].num_units == len(labels)
         return labels if is_output else ()
+
+    @cached_property
+    def paged(self) -> dict[str, frozenset[int]]:
+        """By layer, the units with a page of their own."""
+        return {layer: frozenset(units) for layer, units in self.content.unit_pages.items() if layer in self.places.layers}
+
+    def visualised(self, layer: str) -> dict[int, int]:
+        """The place of each visualised unit of `layer` in its `FeatureVis.units`."""
+        if layer not in self._visualised:
+            found = self.content.feature_vis.get(layer)
+            self._visualised[layer] = {u.unit: place for place, u in enumerate(found.units)} if found else {}
+        return self._visualised[layer]
+
+    def unit_href(self, page: str, layer: str, unit: int) -> str | None:
+        """The way from `page` to a unit: its own page, else its place on its layer's; None for a layer without a page."""
+        place = self.places.layers.get(layer)
+        if place is None:
+            return None
+        if unit in self.paged.get(layer, ()):
+            return urls.relative(page, self.places.unit(layer, unit))
+        return urls.relative(page, place) + self._fragment(layer, unit)
+
+    def _fragment(self, layer: str, unit: int) -> str:
+        """Where a unit stands on its layer's page, which may be without maps."""
+        filters = self.content.filters.get(layer)
+        if layer in self.maps_by_layer or unit in self.visualised(layer):
+            return f"#u{unit}"
+        return f"#f{unit}" if filters and filters.sheets else ""
 
     def other_label(self, probe: ProbeInfo) -> str:
         """The probe's label where it names a class other than the one the model finds most likely; else empty."""

@@ -53,7 +53,7 @@ class Block(Record):
 
 class Cell(Record):
     """One tile on its own. colours: `upwards` or `around` zero for a map, `bgr` for a filter whose red and blue are to be
-    exchanged; None where the picture carries its colours.
+    exchanged; None where the picture carries its colours. smooth: a picture whose pixels are no single numbers.
     """
 
     file: str
@@ -61,6 +61,7 @@ class Cell(Record):
     column: int
     row: int
     colours: Colours | None = None
+    smooth: bool = False
 
 
 def blocks(sheets: list[Sheet]) -> tuple[Block, ...]:
@@ -71,7 +72,7 @@ def map_colours(signed: bool) -> Colours:
     return "around" if signed else "upwards"
 
 
-def cell(sheets: list[Sheet], unit: int, colours: Colours | None = None) -> Cell:
+def cell(sheets: list[Sheet], unit: int, colours: Colours | None = None, *, smooth: bool = False) -> Cell:
     """Where tile `unit` is found; it fills whatever square the page gives it."""
     sheet = next(s for s in sheets if s.first <= unit < s.first + s.count)
     row, column = divmod(unit - sheet.first, sheet.columns)
@@ -81,6 +82,7 @@ def cell(sheets: list[Sheet], unit: int, colours: Colours | None = None) -> Cell
         column=column,
         row=row,
         colours=colours,
+        smooth=smooth,
     )
 
 

@@ -2,6 +2,8 @@
 
 index.html · about.html · m/<model>/index.html · m/<model>/<layer>.html · m/<model>/probes/<probe>.html
 m/<model>/<layer>/filters.html: the strongest inputs of its filters, where they are too many for the layer's page
+m/<model>/<layer>/u0123.html: one unit · m/<model>/images.html#i<index>: dataset images among exemplars
+m/<model>/hierarchy.html: how patterns build on each other
 m/<model>/<layer>.js: the layer's numbers, read by its page and by journeys when a tile is opened
 """
 
@@ -20,18 +22,27 @@ NOT_FOUND = "404.html"
 SITEMAP = "sitemap.xml"
 
 #: Pages of a model that a layer's page must not take the place of.
-RESERVED = ("index", "probes", "health", "classes", "hierarchy", "compare", "data")
+RESERVED = ("index", "probes", "images", "health", "classes", "hierarchy", "compare", "data")
 
 
 @dataclass(frozen=True)
 class ModelPlaces:
-    """Paths of one model's pages from the site's root. layers, numbers, filters, probes: by name."""
+    """Paths of one model's pages from the site's root. layers, numbers, filters, folders, probes: by name.
+
+    folders: where a layer's unit pages lie.
+    """
 
     index: str
+    images: str
+    hierarchy: str
     layers: dict[str, str]
     numbers: dict[str, str]
     filters: dict[str, str]
+    folders: dict[str, str]
     probes: dict[str, str]
+
+    def unit(self, layer: str, unit: int) -> str:
+        return f"{self.folders[layer]}/u{unit:04d}.html"
 
 
 def places(models: Sequence[tuple[str, Sequence[str], Sequence[str]]]) -> dict[str, ModelPlaces]:
@@ -42,9 +53,12 @@ def places(models: Sequence[tuple[str, Sequence[str], Sequence[str]]]) -> dict[s
         slugs = unique_slugs(layers, RESERVED)
         found[name] = ModelPlaces(
             index=f"m/{folder}/index.html",
+            images=f"m/{folder}/images.html",
+            hierarchy=f"m/{folder}/hierarchy.html",
             layers={layer: f"m/{folder}/{slug}.html" for layer, slug in zip(layers, slugs, strict=True)},
             numbers={layer: f"m/{folder}/{slug}.js" for layer, slug in zip(layers, slugs, strict=True)},
             filters={layer: f"m/{folder}/{slug}/filters.html" for layer, slug in zip(layers, slugs, strict=True)},
+            folders={layer: f"m/{folder}/{slug}" for layer, slug in zip(layers, slugs, strict=True)},
             probes={probe: f"m/{folder}/probes/{slug}.html" for probe, slug in zip(probes, unique_slugs(probes), strict=True)},
         )
     return found

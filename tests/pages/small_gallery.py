@@ -225,6 +225,8 @@ def model(
     values: tuple[str, ...] = ("activation",),
     labels: tuple[str, ...] | None = None,
     probe_labels: tuple[str | None, ...] = (None,),
+    units: str | None = None,
+    vis_px: int = 96,
 ) -> ModelContent:
     net = graph(num_units, names or {})
     stem, depthwise, project, conv, _, head = net.layers
@@ -260,6 +262,11 @@ def model(
             for value in values:
                 signed = layer in (project, head) or value == "pre_activation"
                 maps.append(feature_maps(files, layer, info.name, shown, value, signed))
+    of_units = {}
+    if units:
+        from tests.pages import small_units
+
+        of_units = small_units.of_units(files, net, tuple(probes), units, vis_px)
     predictions = Predictions(
         scores="probability",
         top=tuple(Prediction(index=k, label=labels[k] if labels else f"class {k}", score=0.6 / (k + 1)) for k in range(5)),
@@ -286,6 +293,7 @@ def model(
         feature_maps=maps,
         probes=tuple(probes),
         predictions={p.probe.name: predictions for p in probes},
+        **of_units,
     )  # fmt: skip
 
 
@@ -300,11 +308,17 @@ def color_tables() -> tuple[ColorTable, ...]:
     )
 
 
-def small_gallery(base_url: str | None = None, **of_model: object) -> tuple[GalleryContent, dict[str, bytes]]:
-    """The content and its picture files by path. of_model: arguments of `model`."""
+def small_gallery(
+    base_url: str | None = None, units: bool = False, **of_model: object
+) -> tuple[GalleryContent, dict[str, bytes]]:
+    """The content and its picture files by path. of_model: arguments of `model`.
+
+    units: with feature visualisations, exemplars and all else of `small_units`: of a labelled dataset for the first model, of
+    crops for the second.
+    """
     files = Files()
-    first = model(files, **of_model)
-    second = model(files, name="other", title="Other Net", num_units=8, num_probes=2)
+    first = model(files, units="images" if units else None, **of_model)
+    second = model(files, name="other", title="Other Net", num_units=8, num_probes=2, units="crops" if units else None)
     content = GalleryContent(
         title="Test gallery",
         description="Two made-up networks.",
