@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from generator.pages.layer_page import FilterNumbers, LayerNumbers, MapNumbers
+from generator.pages.layer_numbers import FilterNumbers, LayerNumbers, MapNumbers
 
 #: One letter for each state of a unit: ok, constant, zero, nan, infinite.
 LETTERS = {"ok": "o", "constant": "c", "zero": "z", "nan": "n", "infinite": "i"}
