@@ -5,6 +5,7 @@ from __future__ import annotations
 from generator.network.graph import INPUT
 from generator.pages import tiles
 from generator.pages.gallery import Model
+from generator.pages.visualised import is_smooth
 from generator.records import Record
 
 #: Names of image channels, in the order a model reads them.
@@ -59,7 +60,7 @@ def _visualisation(model: Model, layer: str, unit: int) -> tiles.Cell | None:
     found = model.content.feature_vis.get(layer)
     if place is None or found is None or found.units[place].state != "ok":
         return None
-    return tiles.cell(found.sheets, place, smooth=True)
+    return tiles.cell(found.sheets, place, smooth=is_smooth(found))
 
 
 def _map(model: Model, layer: str, unit: int) -> tiles.Cell | None:

@@ -31,15 +31,19 @@ class FilterNumbers(Record):
 
 
 class LayerNumbers(Record):
-    """All numbers of a layer, for its page and for journeys; `data/` of DESIGN in the shape a script can load from `file://`."""
+    """All numbers of a layer, for its page and for journeys; `data/` of DESIGN in the shape a script can load from `file://`.
+
+    vis: of each visualised unit, what its image reached and what the climb began with; `unexcited` units' are None.
+    """
 
     layer: str
     maps: tuple[MapNumbers, ...]
     filters: FilterNumbers | None
+    vis: dict[int, tuple[float | None, float | None] | None]
 
 
 def layer_numbers(model: Model, name: str) -> LayerNumbers:
-    filters = model.content.filters.get(name)
+    filters, found = model.content.filters.get(name), model.content.feature_vis.get(name)
     return LayerNumbers(
         layer=name,
         maps=tuple(
@@ -53,6 +57,7 @@ def layer_numbers(model: Model, name: str) -> LayerNumbers:
             for m in model.maps_by_layer.get(name, ())
         ),
         filters=_filter_numbers(model, filters) if filters else None,
+        vis={u.unit: (u.reached, u.start) if u.state == "ok" else None for u in found.units} if found else {},
     )
 
 

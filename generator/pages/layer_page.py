@@ -8,6 +8,7 @@ from generator.pages.content import Fact, Frame, Link, Page
 from generator.pages.gallery import Gallery, Model
 from generator.pages.layer_maps import MapsSection, maps_section
 from generator.pages.layer_numbers import layer_numbers
+from generator.pages.visualised import VisSection, vis_section
 from generator.records import ColorTable, Filters, Picture, Record
 
 #: Classes of layers of at most so many units are written under their tiles.
@@ -41,7 +42,7 @@ class FiltersSection(Record):
 class LayerView(Record):
     """unit_names: the class of every unit of an output; else empty. names_written: whether they stand under the tiles.
 
-    data: the numbers' script, relative. tables: colour tables for the maps.
+    pages: by unit, its own page, relative. data: the numbers' script, relative. tables: colour tables for the maps.
     """
 
     frame: Frame
@@ -54,7 +55,9 @@ class LayerView(Record):
     following: Link | None
     unit_names: tuple[str, ...]
     names_written: bool
+    pages: dict[int, str]
     data: str
+    vis: VisSection | None
     maps: MapsSection | None
     filters: FiltersSection | None
     tables: tuple[ColorTable, ...]
@@ -98,7 +101,9 @@ def _view(gallery: Gallery, model: Model, name: str) -> LayerView:
         following=model.layer_link(page, order[position + 1]) if position + 1 < len(order) else None,
         unit_names=names,
         names_written=0 < len(names) <= MOST_WRITTEN,
+        pages={unit: urls.relative(page, model.places.unit(name, unit)) for unit in sorted(model.paged.get(name, ()))},
         data=urls.relative(page, model.places.numbers[name]),
+        vis=vis_section(model, name),
         maps=maps,
         filters=_filters(model, filters, page) if filters else None,
         tables=gallery.tables(signed=maps.any_signed, unsigned=maps.any_unsigned) if maps else (),

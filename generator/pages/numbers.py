@@ -17,11 +17,13 @@ LETTERS = {"ok": "o", "constant": "c", "zero": "z", "nan": "n", "infinite": "i"}
 
 def numbers_json(view: LayerNumbers) -> str:
     """JSON that is also safe inside a script element."""
-    payload = {
+    payload: dict[str, Any] = {
         "layer": view.layer,
         "maps": [_maps(maps) for maps in view.maps],
         "filters": _filters(view.filters) if view.filters else None,
     }
+    if view.vis:
+        payload["vis"] = {unit: [_short(x) for x in pair] if pair else None for unit, pair in view.vis.items()}
     text = json.dumps(payload, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
 

@@ -73,17 +73,23 @@ def map_colours(signed: bool) -> Colours:
 
 
 def cell(sheets: list[Sheet], unit: int, colours: Colours | None = None, *, smooth: bool = False) -> Cell:
-    """Where tile `unit` is found; it fills whatever square the page gives it."""
-    sheet = next(s for s in sheets if s.first <= unit < s.first + s.count)
-    row, column = divmod(unit - sheet.first, sheet.columns)
+    """Tile `unit` of the sheets; it fills whatever square the page gives it."""
+    number, column, row = place(sheets, unit)
     return Cell(
-        file=safe_file(sheet.file),
-        columns=sheet.columns,
+        file=safe_file(sheets[number].file),
+        columns=sheets[number].columns,
         column=column,
         row=row,
         colours=colours,
         smooth=smooth,
     )
+
+
+def place(sheets: list[Sheet], tile: int) -> tuple[int, int, int]:
+    """The sheet's number in the list, the column and the row where a tile is found."""
+    number, sheet = next((i, s) for i, s in enumerate(sheets) if s.first <= tile < s.first + s.count)
+    row, column = divmod(tile - sheet.first, sheet.columns)
+    return number, column, row
 
 
 class FieldBox(Record):

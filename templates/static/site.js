@@ -27,7 +27,8 @@
   for (const group of document.querySelectorAll("[data-remember]")) {
     const key = group.dataset.remember;
     const inputs = [...group.querySelectorAll("input")];
-    const wanted = (inputs[0].name === "probe" && asked) || keep.get(key);
+    /* A link to a unit on an image asks for its map. */
+    const wanted = (asked && { probe: asked, show: "maps" }[inputs[0].name]) || keep.get(key);
     const found = inputs.find((input) => input.value === wanted);
     if (found) found.checked = true;
     group.addEventListener("change", (event) => {
@@ -59,7 +60,8 @@
 
   const viewer = by("viewer");
   if (!viewer) return;
-  const tiles = [...document.querySelectorAll("a.t[id]")];
+  const all = [...document.querySelectorAll("a.t[id]")];
+  const tiles = () => all.filter((tile) => tile === current || tile.getClientRects().length);
   const picture = by("viewer-picture");
   let current = null;
 
@@ -80,12 +82,19 @@
     for (const [term, value] of facts) made.append(element("dt", term), element("dd", value));
     return made;
   };
-  const copy = (from, to, names = ["i", "c", "x", "y", "w", "h", "f", "mark", "b", "k"]) => {
+  const copy = (from, to, own = {}) => {
     const style = getComputedStyle(from);
-    for (const name of names) {
-      const value = style.getPropertyValue("--" + name).trim();
+    for (const name of ["i", "c", "x", "y", "w", "h", "f", "mark", "b", "k"]) {
+      const value = style.getPropertyValue("--" + (own[name] || name)).trim();
       if (value) to.style.setProperty("--" + name, value); else to.style.removeProperty("--" + name);
     }
+  };
+  /* A unit's visualisation lies in its tile beside the map. */
+  const hasLook = (tile) => tile.style.getPropertyValue("--v");
+  const looking = (tile) => hasLook(tile) && (by("show-0") || { checked: true }).checked;
+  const copyLook = (from, to) => {
+    copy(from, to, { i: "v", c: "vc", x: "vx", y: "vy", w: "vp", h: "vp", f: "none", mark: "none" });
+    to.classList.add("vis");
   };
   const fit = (to, width, height) => {
     const scale = Math.min(width / to.style.getPropertyValue("--w"), height / to.style.getPropertyValue("--h"));
@@ -135,9 +144,11 @@
 
     const name = current.textContent || current.title;
     by("viewer-title").textContent = (filter ? "Filter " : "Unit ") + unit + (name && " · " + name);
-    by("viewer-where").textContent = [layer, model, filter ? "" : title].filter(Boolean).join(" · ");
-    copy(current, picture);
-    picture.toggleAttribute("data-shared", shared);
+    const look = !filter && looking(current);
+    by("viewer-where").textContent = [layer, model, filter || look ? "" : title].filter(Boolean).join(" · ");
+    picture.classList.remove("vis");
+    (look ? copyLook : copy)(current, picture);
+    picture.toggleAttribute("data-shared", shared && !look);
     const mark = picture.style.getPropertyValue("--mark");
     picture.style.backgroundImage = mark;
     picture.style.filter = mark ? "none" : "";
@@ -147,14 +158,26 @@
     facts.replaceChildren();
     legend("", "", null);
     const more = by("viewer-more");
-    more.hidden = !place.dataset.probe;
-    more.href = current.href;
-    const near = tiles.indexOf(current);
+    const unitTile = filter ? by("u" + unit) : current;
+    more.hidden = !unitTile || unitTile.getAttribute("href")[0] === "#";
+    if (unitTile) more.href = unitTile.href;
+    more.textContent = place.dataset.probe ? "On its layer’s page" : "Its own page";
+    const near = tiles().indexOf(current);
     by("viewer-previous").disabled = near === 0;
-    by("viewer-next").disabled = near === tiles.length - 1;
+    by("viewer-next").disabled = near === tiles().length - 1;
     if (!data) { load(place, () => { if (viewer.open) draw(); }); return; }
 
-    if (!filter) {
+    const small = (source, heading, copier) => {
+      const made = source === current ? element("i", "", { class: "t", role: "img", "aria-label": heading })
+        : element("a", "", { class: "t", href: "#" + source.id, "aria-label": heading });
+      copier(source, made);
+      fit(made, 96, 96);
+      facts.append(element("h3", heading), made);
+    };
+    const found = data.vis?.[unit];
+    if (look) {
+      facts.append(list(found ? [["Reached", text(found[0])], ["At the start", text(found[1])]] : [["State", "no image excites it"]]));
+    } else if (!filter) {
       const maps = mapsOn(data, probe);
       if (maps) {
         const high = shared ? maps.shared : bound(maps, unit);
@@ -168,15 +191,12 @@
         ]));
       }
     }
+    if (unitTile && hasLook(unitTile) && !look && found) small(unitTile, "What it looks for", copyLook);
+    if (look && by("show-1")) small(current, "Its map on " + title, copy);
     const kernels = data.filters;
     if (!kernels || place.dataset.probe) return;
     const other = by((filter ? "u" : "f") + unit);
-    if (other) {
-      const small = element("a", "", { class: "t", href: "#" + other.id, "aria-label": (filter ? "Map" : "Filter") + " of this unit" });
-      copy(other, small);
-      fit(small, 96, 96);
-      facts.append(element("h3", filter ? "Its map on " + title : "Its filter"), small);
-    }
+    if (other && !(filter && !by("show-1") && hasLook(other))) small(other, filter ? "Its map on " + title : "Its filter", copy);
     facts.append(list([["Norm of the filter", text(kernels.norms[unit])], ["Bias", text(kernels.bias[unit])]]));
     const inputs = kernels.strongest[unit] || [];
     if (inputs.length) {
@@ -214,7 +234,7 @@
     draw();
   };
   const step = (by) => {
-    const next = tiles[tiles.indexOf(current) + by];
+    const next = tiles()[tiles().indexOf(current) + by];
     if (next) show(next, false);
   };
   const sync = () => {
@@ -229,6 +249,7 @@
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a.t");
     if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    if (looking(link) && !link.hash) return; // to its own page
     const tile = link.id ? link : by(link.hash.slice(1));
     event.preventDefault();
     show(tile, !viewer.open);
