@@ -21,8 +21,8 @@ _NUM_CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1}
 
 
 def name_problems(data: Data, spot: Spot) -> Iterator[Problem]:
-    """Names that two models or two probe sets share: also by case, as many file systems do not tell `A` from `a`."""
-    for section in ("models", "probes"):
+    """Names that two entries of a section share: also by case, as many file systems do not tell `A` from `a`."""
+    for section in ("models", "probes", "datasets"):
         first: dict[str, Keys] = {}
         for keys, name in _names(data, section):
             earlier = first.setdefault(name.casefold(), keys)
@@ -31,33 +31,72 @@ def name_problems(data: Data, spot: Spot) -> Iterator[Problem]:
 
 
 def reference_problems(data: Data, spot: Spot) -> Iterator[Problem]:
-    """Probe sets that a model asks for and nobody defines. A set with other faults counts as defined."""
+    """Probe sets, datasets and labels that something asks for and nobody names. One with other faults counts as named."""
     sets = [name for _, name in _names(data, "probes")]
+    datasets = [name for _, name in _names(data, "datasets")]
+    for section in ("models", "datasets"):
+        for keys, entry in _entries(data, section):
+            if section == "models" or entry.get("kind") == "crops":
+                yield from _chosen_probes(entry.get("probes"), (*keys, "probes"), sets, spot)
     for keys, model in _entries(data, "models"):
-        chosen = model.get("probes")
-        seen: set[str] = set()
-        for index, text in enumerate(chosen if isinstance(chosen, list) else []):
-            if not isinstance(text, str):
-                continue
-            name, slash, probe = text.partition("/")
-            at = spot((*keys, "probes", index))
-            if name not in sets:
-                yield Problem(at, f"no probe set {name!r}", did_you_mean(name, sets))
-            elif slash and (not probe or "/" in probe):
-                yield Problem(at, f"expected `set/probe`, got {text!r}", f"write `{name}` for the whole set")
-            elif text in seen:
-                yield Problem(at, f"{text!r} is listed twice", "keep one of them")
-            seen.add(text)
+        dataset = model.get("dataset")
+        if isinstance(dataset, str) and dataset not in datasets:
+            way_out = did_you_mean(dataset, datasets) or "define one below `datasets:`, or leave `dataset` out"
+            yield Problem(spot((*keys, "dataset")), f"no dataset {dataset!r}", way_out)
+        if dataset is None:
+            yield from _dataset_needed(model, keys, spot)
+    for keys, entry in _entries(data, "datasets"):
+        if entry.get("kind") == "idx" and entry.get("label_names") is not None and entry.get("labels") is None:
+            yield Problem(
+                spot((*keys, "label_names")), "names of classes, but no `labels`", "name the IDX file with the labels"
+            )
+
+
+def _chosen_probes(chosen: Any, keys: Keys, sets: list[str], spot: Spot) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, text in enumerate(chosen if isinstance(chosen, list) else []):
+        if not isinstance(text, str):
+            continue
+        name, slash, probe = text.partition("/")
+        at = spot((*keys, index))
+        if name not in sets:
+            yield Problem(at, f"no probe set {name!r}", did_you_mean(name, sets))
+        elif slash and (not probe or "/" in probe):
+            yield Problem(at, f"expected `set/probe`, got {text!r}", f"write `{name}` for the whole set")
+        elif text in seen:
+            yield Problem(at, f"{text!r} is listed twice", "keep one of them")
+        seen.add(text)
+
+
+def _dataset_needed(model: dict[str, Any], keys: Keys, spot: Spot) -> Iterator[Problem]:
+    """What a model without a dataset says about exemplars all the same."""
+    views = model.get("views")
+    if not isinstance(views, dict):
+        return
+    way_out = "name one of `datasets:` as the model's `dataset`"
+    if isinstance(views.get("exemplars"), dict):
+        yield Problem(
+            spot((*keys, "views", "exemplars")), "exemplars are drawn from a dataset, and the model has none", way_out
+        )
+    vis = views.get("feature_vis")
+    for index, entry in enumerate(select if isinstance(vis, dict) and isinstance(select := vis.get("select"), list) else []):
+        units = entry.get("units") if isinstance(entry, dict) else None
+        if isinstance(units, dict) and units.get("by") == "exemplars":
+            at = (*keys, "views", "feature_vis", "select", index, "units", "by")
+            yield Problem(spot(at), "units are ranked by the exemplars of a dataset, and the model has none", way_out)
 
 
 def file_problems(data: Data, base: Path, spot: Spot) -> Iterator[Problem]:
     """Files and patterns that lead to nothing. base: the folder that relative paths start from."""
-    for section in ("models", "probes"):
+    for section in ("models", "probes", "datasets"):
         for keys, entry in _entries(data, section):
             if entry.get("kind") == "folder":
                 yield from _pattern_problems(entry.get("path"), (*keys, "path"), base, spot)
             if entry.get("kind") == "npz":
                 yield from _file_problems(entry.get("path"), (*keys, "path"), base, spot)
+            if section == "datasets" and entry.get("kind") == "idx":
+                yield from _file_problems(entry.get("images"), (*keys, "images"), base, spot)
+                yield from _file_problems(entry.get("labels"), (*keys, "labels"), base, spot)
             if section == "models":
                 yield from _file_problems(entry.get("labels"), (*keys, "labels"), base, spot)
             if isinstance(source := entry.get("source"), dict):

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
-from generator.config.sections import FilePath, Name, Section
+from generator.config.sections import FilePath, Name, RefusedValueError, Section
+
+
+def _growing(scales: tuple[float, float]) -> tuple[float, float]:
+    if scales[0] > scales[1]:
+        raise RefusedValueError(f"must not fall, got [{scales[0]:g}, {scales[1]:g}]", "write [smallest, largest]")
+    return scales
+
+
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class FolderDataset(Section):
-    """Image files by glob, relative to the config. With `class_folders`, each image's label is its folder's name."""
+    """Image files by glob, relative to the config. With `class_folders`, each image's label is its folder's name.
+
+    limit: of a dataset's images, taken evenly from all classes and from all of each.
+    """
 
     name: Name
+    title: str | None = None
     kind: Literal["folder"]
     path: FilePath
     class_folders: bool = False
@@ -25,10 +38,11 @@ class IdxDataset(Section):
     """Two IDX files, as MNIST and its kin have them (`.gz` or not). label_names: one for each class number."""
 
     name: Name
+    title: str | None = None
     kind: Literal["idx"]
     images: FilePath
     labels: FilePath | None = None
-    label_names: tuple[str, ...] | None = None
+    label_names: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     limit: PositiveInt | None = None
     licence: str = "not stated"
     provenance: str = ""
@@ -38,6 +52,7 @@ class NpzDataset(Section):
     """A NumPy archive with `images` uint8 `(n, h, w)` or `(n, h, w, c)`, and optionally `labels` (n) and `label_names`."""
 
     name: Name
+    title: str | None = None
     kind: Literal["npz"]
     path: FilePath
     limit: PositiveInt | None = None
@@ -52,10 +67,11 @@ class CropsDataset(Section):
     """
 
     name: Name
+    title: str | None = None
     kind: Literal["crops"]
     probes: Annotated[tuple[str, ...], Field(min_length=1)]
     per_image: PositiveInt = 48
-    scales: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]] = (0.2, 1.0)
+    scales: Annotated[tuple[Share, Share], AfterValidator(_growing)] = (0.2, 1.0)
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -63,6 +79,7 @@ class ZooDataset(Section):
     """The images that ship with a zoo model (`fashion_cnn`: 200 test images)."""
 
     name: Name
+    title: str | None = None
     kind: Literal["zoo"]
     model: str
     limit: PositiveInt | None = None

@@ -1,0 +1,201 @@
+"""Datasets in files: folders of images, IDX, NumPy archives, and what ships with the zoo."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.config.datasets import FolderDataset, IdxDataset, NpzDataset, ZooDataset
+from generator.config.schema import ZooProbes
+from generator.errors import ProbeError, Problem, did_you_mean
+from generator.probes.archive import read_archive
+from generator.probes.idx import read_idx
+from generator.probes.images import file_fingerprint, read_image
+from generator.probes.shipped import DATASETS, list_shipped
+
+
+def _no_probe(_: int) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Source:
+    """All images of a dataset, before a limit. labels: `(num_images,)` indices into label_names.
+
+    fingerprint: sha256 of what the images of the given numbers come from.
+    """
+
+    num_images: int
+    read: Callable[[int], NDArray[np.uint8]]
+    title: Callable[[int], str]
+    fingerprint: Callable[[Sequence[int]], str]
+    provenance: str
+    licence: str
+    labels: NDArray[np.integer] | None = None
+    label_names: tuple[str, ...] | None = None
+    probe: Callable[[int], str | None] = field(default=_no_probe)
+
+
+def folder(config: FolderDataset, base: Path) -> Source:
+    """The files that `config.path` matches, sorted by path; a folder stands for the files in it (`class_folders`: in its
+    sub-folders). Hidden files are left out."""
+    pattern = config.path
+    if (base / pattern).is_dir():
+        pattern = str(Path(glob.escape(pattern)) / ("*/*" if config.class_folders else "*"))
+    files = sorted(f for f in glob.glob(pattern, root_dir=base, recursive=True) if (base / f).is_file())
+    if not files:
+        way_out = f"it is looked up from {base}; name a folder or a pattern such as photos/*.jpg"
+        raise ProbeError(Problem(f"datasets[{config.name}].path", f"no file matches {config.path!r}", way_out))
+    labels = names = None
+    if config.class_folders:
+        folders = [_readable(Path(file).parent.name or base.resolve().name) for file in files]
+        names = tuple(sorted(set(folders)))
+        numbers = {name: number for number, name in enumerate(names)}
+        labels = np.array([numbers[name] for name in folders], np.int32)
+
+    def fingerprint(kept: Sequence[int]) -> str:
+        return _joined(f"{files[index]} {file_fingerprint(base / files[index])}" for index in kept)
+
+    return Source(
+        num_images=len(files),
+        read=lambda index: read_image(base / files[index]),
+        title=lambda index: _readable(Path(files[index]).stem),
+        fingerprint=fingerprint,
+        # An absolute path would tell every visitor of the site how its author's disk is laid out.
+        provenance=config.provenance or (Path(config.path).name if Path(config.path).is_absolute() else config.path),
+        licence=config.licence,
+        labels=labels,
+        label_names=names,
+    )
+
+
+def idx(config: IdxDataset, base: Path) -> Source:
+    """Images `(n, h, w)` or `(n, h, w, 1 | 3)` and labels `(n,)` of two IDX files; without names, classes are numbers."""
+    place = f"datasets[{config.name}]"
+    images, labels, names, problems = None, None, None, []
+    try:
+        images = read_idx(base / config.images)
+        shape = images.shape
+        if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and shape[3] not in (1, 3)) or 0 in shape:
+            message = f"{base / config.images} holds {images.dtype} {shape}, not uint8 images (n, h, w)"
+            problems.append(Problem(f"{place}.images", message, "name the file with the images"))
+    except ProbeError as error:
+        problems.extend(error.problems)
+    if config.labels is not None:
+        try:
+            labels = read_idx(base / config.labels)
+            problems.extend(_idx_label_problems(config, base, labels, images))
+        except ProbeError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ProbeError(problems)
+    if labels is not None:
+        labels = labels.astype(np.int32)
+        names = config.label_names or tuple(map(str, range(int(labels.max(initial=0)) + 1)))
+    paths = [base / name for name in (config.images, config.labels) if name]
+    return _arrays(
+        images if images.ndim == 4 else images[..., None],
+        labels,
+        names,
+        stem="image",
+        paths=paths,
+        provenance=config.provenance or Path(config.images).name,
+        licence=config.licence,
+    )
+
+
+def _idx_label_problems(config: IdxDataset, base: Path, labels: NDArray, images: NDArray | None) -> list[Problem]:
+    place, file = f"datasets[{config.name}].labels", base / config.labels
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        return [
+            Problem(place, f"{file} holds {labels.dtype} {labels.shape}, not one whole number an image", "name another file")
+        ]
+    problems = []
+    if images is not None and len(labels) != len(images):
+        problems.append(
+            Problem(place, f"{file} has {len(labels):,} labels for {len(images):,} images", "name files of one set")
+        )
+    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if low < 0:
+        problems.append(Problem(place, f"{file} holds the class {low}", "classes count from 0"))
+    if config.label_names is not None and high >= len(config.label_names):
+        message = f"{len(config.label_names)} names for classes 0 ... {high}"
+        problems.append(Problem(f"datasets[{config.name}].label_names", message, f"give {high + 1}"))
+    elif config.label_names is None and high >= 1 << 16:
+        problems.append(Problem(place, f"{file} holds the class {high:,}", "give label_names, one for each class"))
+    return problems
+
+
+def npz(config: NpzDataset, base: Path) -> Source:
+    path = base / config.path
+    try:
+        with path.open("rb") as file:
+            images = read_archive(file, str(path))
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror})"
+        raise ProbeError(Problem(f"datasets[{config.name}].path", message, "correct the path")) from error
+    labels = names = None
+    if images.labels is not None:
+        names = tuple(dict.fromkeys(images.classes))
+        numbers = {name: number for number, name in enumerate(names)}
+        labels = np.array([numbers[label] for label in images.labels], np.int32)
+    return _arrays(
+        images.images,
+        labels,
+        names,
+        stem=path.stem,
+        paths=[path],
+        provenance=config.provenance or path.name,
+        licence=config.licence,
+    )
+
+
+def shipped(config: ZooDataset) -> Source:
+    """The images of a zoo model, class by class."""
+    if config.model not in DATASETS:
+        message = f"no images ship with a model {config.model!r}"
+        raise ProbeError(Problem(f"datasets[{config.name}].model", message, did_you_mean(config.model, DATASETS)))
+    probes = list_shipped(ZooProbes(name=config.name, kind="zoo", model=config.model))
+    names = tuple(dict.fromkeys(probe.info.label for probe in probes))
+    return Source(
+        num_images=len(probes),
+        read=lambda index: probes[index].read(),
+        title=lambda index: probes[index].info.title,
+        fingerprint=lambda kept: _joined(probes[index].fingerprint for index in kept),
+        provenance=DATASETS[config.model].provenance,
+        licence=DATASETS[config.model].licence,
+        labels=np.array([names.index(probe.info.label) for probe in probes], np.int32),
+        label_names=names,
+    )
+
+
+def _arrays(images: NDArray[np.uint8], labels, names, *, stem: str, paths: list[Path], provenance: str, licence: str) -> Source:
+    return Source(
+        num_images=len(images),
+        read=lambda index: images[index],
+        title=lambda index: f"{stem} {index}",
+        fingerprint=lambda _: _joined(map(file_fingerprint, paths)),
+        provenance=provenance,
+        licence=licence,
+        labels=labels,
+        label_names=names,
+    )
+
+
+def _joined(texts: Iterable[str]) -> str:
+    """sha256 of texts, each on a line of its own."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()
+
+
+def _readable(name: str) -> str:
+    """Names of files may be any bytes; those that are no UTF-8 become U+FFFD where a person reads them."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
