@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from generator.errors import NetworkError, Problem, did_you_mean
-from generator.network import folding
+from generator.network import ascent, folding
 from generator.network.graph import Graph, Value
 from generator.network.program import Constant, Operand, Program, Slot, evaluate, flatten, needed
 from generator.network.rewrite import rewrite
@@ -103,11 +103,19 @@ class Network:
             for node, arrays in zip(nodes, found, strict=True)
         }
 
-    def tapped(self, taps: Sequence[Tap], *, batch: int = 1, size: tuple[int, int, int] | None = None) -> Tapped:
+    def tapped(
+        self,
+        taps: Sequence[Tap],
+        *,
+        batch: int = 1,
+        size: tuple[int, int, int] | None = None,
+        reduce: Callable[[list[jax.Array]], list[jax.Array]] | None = None,
+    ) -> Tapped:
         """A function that returns the values of `taps`, in their order, and computes nothing that they do not need.
 
         Feature maps come as `(n, h, w, c)`, vectors as `(n, c)`. batch: the number of images; on a CPU many run in small
-        groups, as no image depends on another one. size: of the images if not the network's own `(h, w, c)`.
+        groups, as no image depends on another one. size: of the images if not the network's own `(h, w, c)`. reduce: what is
+        returned instead, computed from the values of each group while they are in the cache; arrays with an entry an image.
         Raises `NetworkError` for a layer that does not exist.
         """
         size = tuple(size or self.input_shape)
@@ -127,7 +135,8 @@ class Network:
         def function(constants: Sequence[jax.Array], images: jax.Array) -> list[jax.Array]:
             values = evaluate(body, {**dict(zip(frontier, constants, strict=True)), program.images: images})
             found = [operand.value if isinstance(operand, Constant) else values[operand] for operand in wanted]
-            return [v if layout is None else jnp.transpose(v, layout) for v, layout in zip(found, layouts, strict=True)]
+            ordered = [v if layout is None else jnp.transpose(v, layout) for v, layout in zip(found, layouts, strict=True)]
+            return ordered if reduce is None else reduce(ordered)
 
         def constants(values: Mapping[Slot, jax.Array]) -> list[jax.Array]:
             return [rewritten.folded[slot](values) if slot in rewritten.folded else values[slot] for slot in frontier]
@@ -136,6 +145,18 @@ class Network:
         if together < batch:
             function = _in_groups(function, together)
         return Tapped(function, self._prepare(program, reads, constants))
+
+    def ascent(
+        self, layers: Iterable[str], positions: ascent.Positions, *, batch: int, size: tuple[int, int, int] | None = None
+    ) -> ascent.Ascent:
+        """The gradient of any of `layers` with respect to `batch` images of `size`, layer and units chosen when it runs.
+
+        positions: how the positions of a map are weighted (`ascent.everywhere`, `centre`, `at`). Raises `NetworkError` for a
+        layer that does not exist.
+        """
+        traced = self._traced(batch, tuple(size or self.input_shape))
+        names = [_node(traced, name).name for name in layers]
+        return ascent.build(traced, names, positions, lambda wanted, derive: self._prepare(traced.program, wanted, derive))
 
     def _traced(self, batch: int, size: tuple[int, ...]) -> Trace:
         key = (batch, *size)

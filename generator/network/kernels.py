@@ -1,19 +1,67 @@
-"""Convolutions that XLA's CPU backend is slow at, written so that it is fast.
+"""Convolutions that XLA's CPU backend is slow at, and their gradients, written so that it is fast.
 
 XLA on the CPU runs a depthwise convolution as a generic grouped one. As a sum of k x k shifted multiplies it becomes
 elementwise work that the compiler fuses into one loop over the channels. A 1 x 1 convolution is one flat matrix product.
+
+The gradient of a strided convolution is a convolution over a map spread out with zeros, which XLA runs as written. But the
+pixels of one *phase* (rows and columns of equal remainder by the stride) meet the same taps, so that it is a dense convolution
+for each phase, and together one whose phases are then interleaved (Shi et al. 2016, sub-pixel convolution).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
+
+
+@dataclass(frozen=True)
+class _Phases:
+    """Along one axis: which taps the pixels of each phase were read by, and from how far away.
+
+    taps: by phase, `(tap, offset)`: pixel `phase + stride * q` was read by `tap` at output position `q + offset`.
+    low, high: smallest and largest offset. count: pixels of a phase.
+    """
+
+    taps: tuple[tuple[Pair, ...], ...]
+    low: int
+    high: int
+    count: int
+
+    @classmethod
+    def of(cls, num_taps: int, stride: int, pad_low: int, dilation: int, length: int) -> _Phases:
+        taps = tuple(
+            tuple(
+                (tap, (phase + pad_low - tap * dilation) // stride)
+                for tap in range(num_taps)
+                if (phase + pad_low - tap * dilation) % stride == 0
+            )
+            for phase in range(stride)
+        )
+        offsets = [offset for phase in taps for _, offset in phase]
+        return cls(taps, min(offsets), max(offsets), -(-length // stride))
+
+    def padding(self, num_positions: int) -> Pair:
+        """What makes room for every offset around a map of `num_positions`; negative where positions are not needed."""
+        return -self.low, self.high + self.count - num_positions
+
+
+def _interleaved(phases: jax.Array, height: int, width: int) -> jax.Array:
+    """`(n, q, q', s, s', c)` as `(n, height, width, c)`: phase and position make a pixel."""
+    n, rows, columns, down, across, channels = phases.shape
+    whole = phases.transpose(0, 1, 3, 2, 4, 5).reshape(n, rows * down, columns * across, channels)
+    return whole[:, :height, :width]
+
+
+# -- depthwise ----------------------------------------------------------------------------------------------------------
 
 
 def _shifted_sum(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, dilation: Pair) -> jax.Array:
@@ -43,24 +91,60 @@ def depthwise_conv(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padd
     return _shifted_sum(x, kernel, strides, padding, dilation)
 
 
+def _computed_once(function: Callable[..., jax.Array], x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """`function(x, kernel)` in a branch that is always taken, which the compiler does not know.
+
+    Cheap sums are otherwise computed anew in every loop that reads them: here in the next layer, and in the gradients of the
+    activation function. A branch's result is kept.
+    """
+    shape = jax.eval_shape(function, x, kernel)
+    always = (lax.bitcast_convert_type(kernel.ravel()[0].astype(jnp.float32), jnp.uint32) | 1) != 0
+    return lax.cond(always, function, lambda *_: jnp.zeros(shape.shape, shape.dtype), x, kernel)
+
+
 def _depthwise_forward(x, kernel, strides, padding, dilation):
-    return _shifted_sum(x, kernel, strides, padding, dilation), (x, kernel)
+    once = partial(_shifted_sum, strides=strides, padding=padding, dilation=dilation)
+    return _computed_once(once, x, kernel), (x, kernel)
 
 
 def _depthwise_backward(strides, padding, dilation, saved, cotangent):
-    """The image's gradient is the same sum with the kernel flipped, over the cotangent with its strides undone."""
     x, kernel = saved
-    span = [(size - 1) * step for size, step in zip(kernel.shape[:2], dilation, strict=True)]
-    config = [(0, 0, 0)]
-    for axis in (0, 1):
-        spread = (cotangent.shape[axis + 1] - 1) * strides[axis] + 1
-        low = span[axis] - padding[axis][0]
-        config.append((low, x.shape[axis + 1] + span[axis] - low - spread, strides[axis] - 1))
-    spread_out = lax.pad(cotangent, jnp.zeros((), x.dtype), (*config, (0, 0, 0)))
-    image = _shifted_sum(spread_out, kernel[::-1, ::-1], (1, 1), ((0, 0), (0, 0)), dilation)
+    image = partial(_depthwise_image, strides=strides, padding=padding, dilation=dilation, size=x.shape[1:3])
+    return _computed_once(image, cotangent, kernel), _depthwise_kernel(x, kernel, strides, padding, dilation, cotangent)
+
+
+def _depthwise_image(
+    cotangent: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, dilation: Pair, size: Pair
+) -> jax.Array:
+    """The gradient with respect to the map `(n, *size, c)`, phase by phase."""
+    kh, kw, channels = kernel.shape
+    down = _Phases.of(kh, strides[0], padding[0][0], dilation[0], size[0])
+    across = _Phases.of(kw, strides[1], padding[1][0], dilation[1], size[1])
+    config = (down.padding(cotangent.shape[1]), across.padding(cotangent.shape[2]))
+    padded = lax.pad(cotangent, jnp.zeros((), cotangent.dtype), ((0, 0, 0), (*config[0], 0), (*config[1], 0), (0, 0, 0)))
+    phases = []
+    for rows in down.taps:
+        for columns in across.taps:
+            total = jnp.zeros((len(cotangent), down.count, across.count, channels), cotangent.dtype)
+            for row, below in rows:
+                for column, beside in columns:
+                    y, x = below - down.low, beside - across.low
+                    part = lax.slice(padded, (0, y, x, 0), (len(padded), y + down.count, x + across.count, channels))
+                    total = total + part * kernel[row, column]
+            phases.append(total)
+    if len(phases) == 1:
+        return phases[0]
+    stacked = jnp.stack(phases, axis=3).reshape(*phases[0].shape[:3], *strides, channels)
+    return _interleaved(stacked, *size)
+
+
+def _depthwise_kernel(
+    x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, dilation: Pair, cotangent: jax.Array
+) -> jax.Array:
+    """The gradient with respect to the kernel."""
     (top, bottom), (left, right) = padding
     padded = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0)))
-    rows = []
+    taps = []
     for row in range(kernel.shape[0]):
         for column in range(kernel.shape[1]):
             start = (0, row * dilation[0], column * dilation[1], 0)
@@ -70,14 +154,65 @@ def _depthwise_backward(strides, padding, dilation, saved, cotangent):
                 start[2] + (cotangent.shape[2] - 1) * strides[1] + 1,
                 x.shape[3],
             )
-            rows.append(jnp.sum(lax.slice(padded, start, stop, (1, *strides, 1)) * cotangent, axis=(0, 1, 2)))
-    return image, jnp.stack(rows).reshape(kernel.shape)
+            taps.append(jnp.sum(lax.slice(padded, start, stop, (1, *strides, 1)) * cotangent, axis=(0, 1, 2)))
+    return jnp.stack(taps).reshape(kernel.shape)
 
 
 depthwise_conv.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+# -- dense --------------------------------------------------------------------------------------------------------------
 
 
 def pointwise_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """1 x 1 convolution with stride 1 as one matrix product. x: `(n, h, w, cin)`, kernel: `(cin, cout)`."""
     flat = x.reshape(-1, x.shape[-1]) @ kernel
     return flat.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def _dense(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, dilation: Pair) -> jax.Array:
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, strides, padding, rhs_dilation=dilation, dimension_numbers=numbers)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def strided_conv(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, dilation: Pair) -> jax.Array:
+    """Convolution of one group whose gradient with respect to the map is fast for strides above 1.
+
+    x: `(n, h, w, cin)`. kernel: `(kh, kw, cin, cout)`. padding: `((top, bottom), (left, right))`. Returns `(n, h', w', cout)`.
+    """
+    return _dense(x, kernel, strides, padding, dilation)
+
+
+def _strided_forward(x, kernel, strides, padding, dilation):
+    return _dense(x, kernel, strides, padding, dilation), (x, kernel)
+
+
+def _strided_backward(strides, padding, dilation, saved, cotangent):
+    x, kernel = saved
+    _, of_kernel = jax.vjp(lambda k: _dense(x, k, strides, padding, dilation), kernel)
+    return _strided_image(cotangent, kernel, strides, padding, dilation, x.shape[1:3]), of_kernel(cotangent)[0]
+
+
+def _strided_image(
+    cotangent: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, dilation: Pair, size: Pair
+) -> jax.Array:
+    """All phases as the output channels of one convolution of stride 1; taps that a phase does not meet are zero."""
+    kh, kw, cin, cout = kernel.shape
+    down = _Phases.of(kh, strides[0], padding[0][0], dilation[0], size[0])
+    across = _Phases.of(kw, strides[1], padding[1][0], dilation[1], size[1])
+    # Which tap stands at each offset of each phase; the last one, a kernel of zeros, where none does.
+    taps = np.full((down.high - down.low + 1, across.high - across.low + 1, *strides), kh * kw)
+    for phase_row, rows in enumerate(down.taps):
+        for phase_column, columns in enumerate(across.taps):
+            for row, below in rows:
+                for column, beside in columns:
+                    taps[below - down.low, beside - across.low, phase_row, phase_column] = row * kw + column
+    flat = jnp.concatenate([kernel.reshape(kh * kw, cin, cout), jnp.zeros((1, cin, cout), kernel.dtype)])
+    spread = flat[taps].transpose(0, 1, 5, 2, 3, 4).reshape(*taps.shape[:2], cout, -1)
+    config = (down.padding(cotangent.shape[1]), across.padding(cotangent.shape[2]))
+    phases = _dense(cotangent, spread, (1, 1), config, (1, 1))
+    return _interleaved(phases.reshape(*phases.shape[:3], *strides, cin), *size)
+
+
+strided_conv.defvjp(_strided_forward, _strided_backward)
