@@ -66,7 +66,7 @@ def wires(
     return {
         layer.name: Wires(
             layer=layer.name,
-            inputs=_inputs(layer, joints[layer.name], sources, num_inputs if layer.has_kernel else None),
+            inputs=_inputs(layer, joints[layer.name], sources, num_inputs),
             outputs=[[Wire(layer=reader, channel=c, weight=w) for reader, c, w in unit] for unit in outputs[layer.name]],
         )
         for layer in graph.layers
@@ -196,14 +196,12 @@ def _is_seam(layer: Layer, joints: Mapping[str, list[_Joint]]) -> bool:
 
 
 def _inputs(
-    layer: Layer, joints: Sequence[_Joint], sources: Mapping[str, list[tuple[str, int]]], count: int | None
+    layer: Layer, joints: Sequence[_Joint], sources: Mapping[str, list[tuple[str, int]]], count: int
 ) -> list[list[Wire]]:
     found: list[list[Wire]] = [[] for _ in range(layer.num_units)]
     for joint in joints:
         channels = sources[joint.source]
-        for unit, ends in enumerate(
-            _ends(joint.weights, joint.first_channel, count or joint.weights.shape[2]), joint.first_unit
-        ):
+        for unit, ends in enumerate(_ends(joint.weights, joint.first_channel, count), joint.first_unit):
             found[unit] += [Wire(layer=channels[c][0], channel=channels[c][1], weight=w) for c, w in ends]
     return found
 
