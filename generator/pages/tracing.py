@@ -107,7 +107,7 @@ def trace(wires: Mapping[str, Wires], graph: Graph, layer: str, unit: int, bread
     while edges:
         edge = heapq.heappop(edges)
         end = _ends(wires, edge.above.layer, edge.above.unit)[edge.place]
-        if shown + _counts(graph, end.layer) > limit:
+        if shown >= limit and _counts(graph, end.layer):
             break
         below = _attach(wires, graph, edge.above, edge.place)
         shown += _counts(graph, below.layer)
