@@ -33,7 +33,7 @@ class Strand(Record):
     """Units in a row, each the only shown input of the one before it, and the strands that the last of them reads.
 
     links: at least one. again: the last link's inputs are shown elsewhere in the tree.
-    Strands nest as deep as a path forks and no deeper, so that a trace of any network stays within JSON's limits.
+    Strands nest as deep as a path forks, at most `limit` deep, so that a trace of any network stays within JSON's limits.
     """
 
     links: tuple[Link, ...]
@@ -68,7 +68,8 @@ def trace(wires: Mapping[str, Wires], graph: Graph, layer: str, unit: int, bread
 
     wires: of every node, as `views.wires` finds them. breadth: how many inputs are shown of a unit that mixes; units that pass
     on show all of theirs, so residual additions fork, and cost nothing. depth: how many mixing units deep the tree forks.
-    limit: how many units it shows besides those that pass on; the most important ones (`Link.importance`) are kept.
+    limit: how many units it shows besides those that pass on, and how many in all off the strongest path; the most important
+    ones (`Link.importance`) are kept.
 
     Whatever the limits, one path is shown as far as the pixels: the strongest input at every unit, another one only where that
     leads nowhere (a unit without wires). A unit's inputs are shown once in a tree. Raises ValueError for a unit that does not
@@ -104,7 +105,9 @@ def trace(wires: Mapping[str, Wires], graph: Graph, layer: str, unit: int, bread
         expand(node, place)
         node, shown = below, shown + _counts(graph, below.layer)
     expand(node)
-    while edges:
+    for _ in range(limit):
+        if not edges:
+            break
         edge = heapq.heappop(edges)
         end = _ends(wires, edge.above.layer, edge.above.unit)[edge.place]
         if shown >= limit and _counts(graph, end.layer):
