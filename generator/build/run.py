@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -85,22 +85,25 @@ class Runner:
         sorter.prepare()
         with ThreadPoolExecutor(1) as compute, ThreadPoolExecutor(self._jobs) as draw:
             lanes = {"compute": compute, "draw": draw}
-            running: dict[Future[Files], str] = {}
+            running: dict[Future[list[Files]], tuple[Task, ...]] = {}
             try:
                 while sorter.is_active():
                     ready = sorter.get_ready()
+                    missing = []
                     for name in ready:
                         if self._is_stored(tasks[name]):
                             self._report("stored", name)
                             sorter.done(name)
                         else:
                             self._report("start", name)
-                            running[lanes[tasks[name].lane].submit(self._work, tasks[name])] = name
+                            missing.append(tasks[name])
+                    for some in _grouped(missing):
+                        running[lanes[some[0].lane].submit(self._work, some)] = some
                     if running and not ready:
                         for future in wait(running, return_when=FIRST_COMPLETED).done:
-                            name = running.pop(future)
-                            self._finish(tasks[name], future)
-                            sorter.done(name)
+                            some = running.pop(future)
+                            self._finish(some, future)
+                            sorter.done(*(task.id for task in some))
             except BaseException:
                 for future in running:
                     future.cancel()
@@ -114,11 +117,14 @@ class Runner:
             self._repair(damaged)
             return self.artifacts[task].read(file)
 
-    def _work(self, task: Task) -> Files:
-        """Run a task in whatever thread this is."""
-        inputs = Inputs({name: self.artifacts[use.task] for name, use in task.uses.items()})
-        with self._computing if task.lane == "compute" else nullcontext():
-            return task.run(inputs)
+    def _work(self, tasks: Sequence[Task]) -> list[Files]:
+        """Run a task, or some of one group, in whatever thread this is."""
+        first = tasks[0]
+        inputs = Inputs({name: self.artifacts[use.task] for name, use in first.uses.items()})
+        with self._computing if first.lane == "compute" else nullcontext():
+            if len(tasks) == 1 or first.group is None:
+                return [task.run(inputs) for task in tasks]
+            return first.group.run([task.work for task in tasks], inputs)
 
     def _is_stored(self, task: Task) -> bool:
         key = task.key(task.parts(self.artifacts))
@@ -129,19 +135,20 @@ class Runner:
             self._report("damaged", task.id)
         return artifact is not None
 
-    def _finish(self, task: Task, future: Future[Files]) -> None:
+    def _finish(self, tasks: Sequence[Task], future: Future[list[Files]]) -> None:
         try:
-            files = future.result()
+            found = future.result()
         except DamagedArtifact as damaged:
             self._repair(damaged)
-            files = self._compute(task)
-        self._keep(task, files)
+            found = [self._compute(task) for task in tasks]
+        for task, files in zip(tasks, found, strict=True):
+            self._keep(task, files)
 
     def _compute(self, task: Task) -> Files:
         """Run a task here and now, mending what it reads as often as needed."""
         while True:
             try:
-                return self._work(task)
+                return self._work([task])[0]
             except DamagedArtifact as damaged:
                 self._repair(damaged)
 
@@ -166,3 +173,16 @@ class Runner:
         self.artifacts[task.id] = self.store.write(task.key(parts), files)
         self.store.remember(task.id, parts)
         self._report("ran", task.id)
+
+
+def _grouped(tasks: Iterable[Task]) -> Iterator[tuple[Task, ...]]:
+    """Which tasks are run at once: as many of one group as it takes, any other alone."""
+    groups: dict[str, list[Task]] = {}
+    for task in tasks:
+        if task.group is None:
+            yield (task,)
+        else:
+            groups.setdefault(task.group.key, []).append(task)
+    for members in groups.values():
+        size = members[0].group.size
+        yield from (tuple(members[start : start + size]) for start in range(0, len(members), size))

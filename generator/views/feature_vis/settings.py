@@ -29,7 +29,7 @@ class Preset:
     crops: int
 
 
-#: `standard` moves the image as Lucid's recipes do (2018); `publication` as the article's figures (Olah et al. 2017) and MACO's.
+#: `standard` moves images as Lucid's recipes do (2018), `publication` as the figures of Olah et al. 2017.
 PRESETS = {
     "draft": Preset(steps=48, jitter=(8, 4), scales=(0.9, 1.1), degrees=10.0, maco_steps=48, crops=4),
     "standard": Preset(steps=128, jitter=(8, 4), scales=(0.9, 1.1), degrees=10.0, maco_steps=128, crops=8),
@@ -38,17 +38,17 @@ PRESETS = {
 
 
 def margin(size: int) -> int:
-    """What the network sees around an image of `size` px, both sides together: Lucid's padding less its jitter, in proportion."""
+    """What the network sees around an image of `size` px, both sides together: in proportion, as in Lucid's recipes."""
     return max(2, round(12 * size / 128))
 
 
-def robustness(preset: Preset, size: int, frame: int) -> Robustness:
-    """The preset's transforms for images of `size` px seen in a frame of `frame` px."""
+def robustness(preset: Preset, size: int, frame: tuple[int, int]) -> Robustness:
+    """The preset's transforms for images of `size` px seen in a frame `(height, width)`."""
     jitter = tuple(max(1, round(move * size / 128)) for move in preset.jitter)
     return Robustness(frame, jitter, preset.scales, preset.degrees)
 
 
-def crops(preset: Preset, frame: int) -> Crops:
+def crops(preset: Preset, frame: tuple[int, int]) -> Crops:
     return Crops(frame, preset.crops)
 
 

@@ -1,7 +1,8 @@
 """What the network sees of an image at each step: the same image a little moved, scaled and turned.
 
 An image that excites a unit in all of these positions is a pattern, not an adversarial accident (Olah et al. 2017).
-Padding, jitter, scale, rotation and jitter again are one affine map, sampled bilinearly once.
+Padding, jitter, scale, rotation and jitter again are one affine map, sampled bilinearly once. A frame is the `(height, width)`
+in px of what the network sees.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ SURROUND = 0.5
 
 @dataclass(frozen=True)
 class Robustness:
-    """frame: side in px of what the network sees. jitter: two moves, each of a whole number of px from `-n // 2` to `n // 2`.
+    """jitter: two moves, each of a whole number of px from `-n // 2` to `n // 2`.
 
     scales: smallest and largest factor. degrees: largest turn either way; one time in `upright`, there is none.
     """
 
-    frame: int
+    frame: tuple[int, int]
     jitter: tuple[int, int]
     scales: tuple[float, float]
     degrees: float
@@ -62,42 +63,47 @@ def unmoved() -> Affine:
     return Affine(jnp.eye(2), jnp.zeros(2))
 
 
-def framed(images: jax.Array, affine: Affine, frame: int) -> jax.Array:
-    """`images` `(n, size, size, c)` as the network sees them, `(n, frame, frame, c)`; affine: one for each image.
+def framed(images: jax.Array, affine: Affine, frame: tuple[int, int]) -> jax.Array:
+    """`images` `(n, size, size, c)` as the network sees them, `(n, *frame, c)`; affine: one for each image.
 
     Grey where the frame reaches beyond the image.
     """
     return SURROUND + jax.vmap(partial(_warped, frame=frame))(images - SURROUND, affine.matrix, affine.shift)
 
 
-def _places(matrix: jax.Array, shift: jax.Array, frame: int, size: int) -> jax.Array:
-    """Image coordinates `(2, frame, frame)` of the frame's pixels."""
-    along = jnp.arange(frame) - (frame - 1) / 2
-    rows, columns = jnp.meshgrid(along, along, indexing="ij")
+def _centred(shape: tuple[int, int]) -> jax.Array:
+    """Coordinates `(2, *shape)` of pixels from the middle of their image."""
+    return jnp.stack(jnp.meshgrid(*(jnp.arange(side) - (side - 1) / 2 for side in shape), indexing="ij"))
+
+
+def _places(matrix: jax.Array, shift: jax.Array, frame: tuple[int, int], size: int) -> jax.Array:
+    """Image coordinates `(2, *frame)` of the frame's pixels."""
+    rows, columns = _centred(frame)
     places = jnp.stack([matrix[i, 0] * rows + matrix[i, 1] * columns + shift[i] for i in (0, 1)])
     return places + (size - 1) / 2
 
 
-def _gathered(flat: jax.Array, rows: jax.Array, columns: jax.Array, side: int) -> tuple[jax.Array, jax.Array]:
-    """Values of `flat` `(side * side, c)` at whole places, and 1 where those lie inside, else 0."""
-    inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
-    index = jnp.where(inside, rows * side + columns, 0)
+def _gathered(pixels: jax.Array, rows: jax.Array, columns: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Values of `pixels` `(h, w, c)` at whole places, and 1 where those lie inside, else 0."""
+    height, width, channels = pixels.shape
+    flat = pixels.reshape(-1, channels)
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    index = jnp.where(inside, rows * width + columns, 0)
     return flat.at[index].get(mode="promise_in_bounds"), inside.astype(flat.dtype)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _warped(image: jax.Array, matrix: jax.Array, shift: jax.Array, frame: int) -> jax.Array:
-    """Bilinear samples `(frame, frame, c)` of `image` `(size, size, c)`, zero outside."""
+def _warped(image: jax.Array, matrix: jax.Array, shift: jax.Array, frame: tuple[int, int]) -> jax.Array:
+    """Bilinear samples `(*frame, c)` of `image` `(size, size, c)`, zero outside."""
     size, _, channels = image.shape
     places = _places(matrix, shift, frame, size)
     corner = jnp.floor(places)
     rest = places - corner
     corner = corner.astype(jnp.int32)
-    flat = image.reshape(size * size, channels)
-    total = jnp.zeros((frame, frame, channels), image.dtype)
+    total = jnp.zeros((*frame, channels), image.dtype)
     for down in (0, 1):
         for beside in (0, 1):
-            values, inside = _gathered(flat, corner[0] + down, corner[1] + beside, size)
+            values, inside = _gathered(image, corner[0] + down, corner[1] + beside)
             weight = (rest[0] if down else 1 - rest[0]) * (rest[1] if beside else 1 - rest[1])
             total = total + values * (weight * inside)[:, :, None]
     return total
@@ -117,19 +123,16 @@ def _warped_backward(frame, saved, cotangent):
     determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
     inverse = jnp.array([[matrix[1, 1], -matrix[0, 1]], [-matrix[1, 0], matrix[0, 0]]]) / determinant
     reach = jnp.abs(inverse).sum(axis=1)
-    along = jnp.arange(size) - (size - 1) / 2
-    pixels = jnp.stack(jnp.meshgrid(along, along, indexing="ij"))
-    moved = pixels - shift[:, None, None]
-    middle = (frame - 1) / 2
-    near = [inverse[i, 0] * moved[0] + inverse[i, 1] * moved[1] + middle for i in (0, 1)]
+    moved = _centred((size, size)) - shift[:, None, None]
+    middle = [(side - 1) / 2 for side in frame]
+    near = [inverse[i, 0] * moved[0] + inverse[i, 1] * moved[1] + middle[i] for i in (0, 1)]
     first = [jnp.ceil(near[i] - reach[i]).astype(jnp.int32) for i in (0, 1)]
-    flat = cotangent.reshape(frame * frame, channels)
     total = jnp.zeros((size, size, channels), cotangent.dtype)
     for down in range(3):
         for beside in range(3):
             rows, columns = first[0] + down, first[1] + beside
-            values, inside = _gathered(flat, rows, columns, frame)
-            y, x = rows - middle, columns - middle
+            values, inside = _gathered(cotangent, rows, columns)
+            y, x = rows - middle[0], columns - middle[1]
             away = [jnp.abs(matrix[i, 0] * y + matrix[i, 1] * x - moved[i]) for i in (0, 1)]
             weight = jnp.maximum(1 - away[0], 0) * jnp.maximum(1 - away[1], 0)
             total = total + values * (weight * inside)[:, :, None]
@@ -146,14 +149,14 @@ class Crops:
     shares: smallest and largest side of a crop over the image's. noise: its standard deviation, in 0-1.
     """
 
-    frame: int
+    frame: tuple[int, int]
     count: int
     shares: tuple[float, float] = (0.05, 0.5)
     noise: float = 0.08
 
 
 def cropped(images: jax.Array, keys: jax.Array, crops: Crops) -> jax.Array:
-    """`images` `(n, size, size, c)` as `(n * count, frame, frame, c)`, crops of an image one after the other. keys: `(n,)`."""
+    """`images` `(n, size, size, c)` as `(n * count, *frame, c)`, crops of an image one after the other. keys: `(n,)`."""
 
     def one(image: jax.Array, key: jax.Array) -> jax.Array:
         share_key, place_key, noise_key = jax.random.split(key, 3)
@@ -162,9 +165,9 @@ def cropped(images: jax.Array, keys: jax.Array, crops: Crops) -> jax.Array:
         side = share * size
         # Bilinear resizing of a crop is a matrix from the left and one from the right: weights fall from 1 to 0 within a px.
         starts = jax.random.uniform(place_key, (2,)) * (size - side)
-        within = (jnp.arange(crops.frame) + 0.5) / crops.frame * side - 0.5
-        places = jnp.clip(starts[:, None] + within, 0, size - 1)
-        rows, columns = jnp.maximum(1 - jnp.abs(places[:, :, None] - jnp.arange(size)), 0)
+        within = [(jnp.arange(length) + 0.5) / length * side - 0.5 for length in crops.frame]
+        places = [jnp.clip(start + steps, 0, size - 1) for start, steps in zip(starts, within, strict=True)]
+        rows, columns = (jnp.maximum(1 - jnp.abs(place[:, None] - jnp.arange(size)), 0) for place in places)
         seen = jnp.einsum("yh,hwc,xw->yxc", rows, image, columns)
         return seen + crops.noise * jax.random.normal(noise_key, seen.shape)
 

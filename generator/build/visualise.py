@@ -1,0 +1,233 @@
+"""Feature visualisations as JAX computes them: units of any layer of one network, several at a time, on all devices."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from generator.config.views import FeatureVisView
+from generator.errors import NetworkError, Problem
+from generator.network.graph import Graph
+from generator.records import FeatureVisSetup, Preprocessing
+
+if TYPE_CHECKING:
+    from generator.network.ascent import Ascent
+    from generator.network.execute import Network
+    from generator.views.feature_vis.optimisation import Climb, Climbed
+
+#: Images that one device works on at a time. On a CPU two keep a layer's values in the cache of one core.
+ON_A_CPU, ON_AN_ACCELERATOR = 2, 16
+
+#: Largest side of an image unless the config says otherwise.
+SIZE_PX = 128
+
+
+@dataclass(frozen=True)
+class Request:
+    """One image to make. sign: -1 for what silences the unit. role: tells apart several images of a unit, for the seed."""
+
+    layer: str
+    unit: int
+    sign: float = 1.0
+    role: str = "positive"
+
+
+@dataclass(frozen=True)
+class Found:
+    """image: uint8 `(size, size, c)`, with MACO one more channel, its opacity. Numbers are of the unit, whatever the sign."""
+
+    image: np.ndarray
+    start: float
+    reached: float
+    peak: float
+
+
+def size_px(settings: FeatureVisView, input_shape: tuple[int, int, int]) -> int:
+    """Side of the images."""
+    return settings.size_px or min(SIZE_PX, *input_shape[:2])
+
+
+class Visualiser:
+    """Climbs in one network with one set of settings. Programs are compiled when they are first needed.
+
+    magnitudes: for MACO, float32 `(size, size // 2 + 1, c)`.
+    """
+
+    def __init__(
+        self, network: Network, settings: FeatureVisView, preprocessing: Preprocessing, magnitudes: np.ndarray | None = None
+    ):
+        self._network, self._settings, self._preprocessing, self._magnitudes = network, settings, preprocessing, magnitudes
+        self.size = size_px(settings, network.input_shape)
+
+    @property
+    def num_images(self) -> int:
+        """So many requests are worked on at a time."""
+        return images_at_a_time()
+
+    def setup(self, graph: Graph, layer: str) -> FeatureVisSetup:
+        low, high = (self._scaling.fed(np.full((1, 1, self._network.input_shape[2]), end)) for end in (0.0, 1.0))
+        flat = not graph.by_name[layer].spatial
+        return FeatureVisSetup(
+            objective="unit" if flat else self._settings.objective,
+            value="pre_activation",
+            parameterisation=self._settings.parameterisation,
+            preset=self._settings.preset,
+            size_px=self.size,
+            steps=self._plan.steps,
+            seed=self._settings.seed,
+            input_range=(float(min(low.min(), high.min())), float(max(low.max(), high.max()))),
+        )
+
+    def run(self, requests: Sequence[Request]) -> list[Found]:
+        """An image for each request; what comes out for one depends neither on the others nor on how many there are.
+
+        requests: all of one layer.
+        """
+        import jax
+
+        (layer,) = {request.layer for request in requests}
+        found: list[Found] = []
+        for start in range(0, len(requests), self.num_images):
+            some = list(requests[start : start + self.num_images])
+            padded = some + [some[0]] * (self.num_images - len(some))
+            climbed = jax.device_get(self._climb(layer, padded))
+            found += [_found(climbed, place, request.sign) for place, request in enumerate(some)]
+        return found
+
+    # -- what is made once ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _scaling(self) -> Any:
+        from generator.views.feature_vis.transforms import Scaling
+
+        (low, high), channels = self._preprocessing.range, self._network.input_shape[2]
+        mean, std = (
+            np.broadcast_to(np.array(v, np.float32), channels) for v in (self._preprocessing.mean, self._preprocessing.std)
+        )
+        return Scaling((high - low) / std, (low - mean) / std, self._preprocessing.channels == "bgr")
+
+    @cached_property
+    def _frame(self) -> tuple[int, int]:
+        """What the network sees: the image with some room around it, or its own input's size where it takes no other."""
+        from generator.views.feature_vis.settings import margin
+
+        height, width, channels = self._network.input_shape
+        wanted = self.size + margin(self.size)
+        if self._network.takes((wanted, wanted, channels)):
+            return wanted, wanted
+        if self.size > min(height, width):
+            rule = f"images of {self.size} px do not fit a network that takes {height} x {width} pixels only"
+            raise NetworkError(Problem("network", rule, f"choose `views.feature_vis.size_px` up to {min(height, width)}"))
+        return height, width
+
+    @cached_property
+    def _plan(self) -> Climb:
+        from generator.views.feature_vis import optimisation, parameterisations, settings
+
+        preset, kind = settings.PRESETS[self._settings.preset], self._settings.parameterisation
+        size, channels = self.size, self._network.input_shape[2]
+        if kind == "maco":
+            shape = parameterisations.Maco(size, channels, self._magnitudes)
+            seen, steps = settings.crops(preset, self._frame), preset.maco_steps
+        else:
+            shape = (parameterisations.Fourier if kind == "fourier" else parameterisations.Pixels)(size, channels)
+            seen, steps = settings.robustness(preset, size, self._frame), preset.steps
+        return optimisation.Climb(shape, seen, self._scaling, settings.optimiser(kind), self._settings.steps or steps)
+
+    @cached_property
+    def _ascent(self) -> Ascent:
+        """Of every layer with channels: one program serves all, and no image depends on which layers are asked for."""
+        from generator.network import ascent
+        from generator.views.feature_vis.transforms import Crops
+
+        layers = [layer.name for layer in self._network.graph.layers if len(layer.shape) in (1, 3)]
+        positions = ascent.centre if self._settings.objective == "neuron" else ascent.everywhere
+        crops = self._plan.seen.count if isinstance(self._plan.seen, Crops) else 1
+        size = (*self._frame, self._network.input_shape[2])
+        return self._network.ascent(layers, positions, batch=_on_a_device() * crops, size=size)
+
+    @cached_property
+    def _program(self) -> Callable[..., Climbed]:
+        """Compiled for all devices: each one works on its own images, by itself."""
+        import jax
+        from jax.sharding import PartitionSpec as P
+
+        from generator.views.feature_vis.optimisation import climb
+
+        ascent, plan = self._ascent, self._plan
+
+        def run(constants: list[jax.Array], layer: jax.Array, units: jax.Array, keys: jax.Array) -> Climbed:
+            def slope(fed: jax.Array, is_open: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+                each = jax.numpy.repeat(units, len(fed) // len(units), axis=0)
+                return ascent.function(constants, fed, layer, each, is_open)
+
+            return climb(plan, slope, keys)
+
+        devices = jax.local_devices()
+        specs = {"in_specs": (P(), P(), P("device"), P("device")), "out_specs": P("device")}
+        sharded = jax.shard_map(run, mesh=_mesh(), check_vma=False, **specs)
+        alone = {"xla_cpu_multi_thread_eigen": False} if devices[0].platform == "cpu" and len(devices) > 1 else {}
+        return partial(jax.jit(sharded, compiler_options=alone), _placed(ascent.constants, P()))
+
+    def _climb(self, layer: str, requests: Sequence[Request]) -> Climbed:
+        import jax
+        from jax.sharding import PartitionSpec as P
+
+        units = np.zeros((len(requests), self._ascent.width), np.float32)
+        units[np.arange(len(requests)), [request.unit for request in requests]] = [request.sign for request in requests]
+        keys = jax.vmap(jax.random.key)(np.array([_seed(self._settings.seed, request) for request in requests]))
+        index = np.int32(self._ascent.layers.index(layer))
+        return self._program(index, _placed(units, P("device")), _placed(keys, P("device")))
+
+
+def images_at_a_time() -> int:
+    """Requests that all devices together work on, known before JAX is loaded unless there are accelerators."""
+    import jax
+
+    return _on_a_device() * len(jax.local_devices())
+
+
+def use_every_core() -> None:
+    """Make each core of the CPU a device of its own, where JAX has not begun to compute yet."""
+    import jax
+
+    try:
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    except RuntimeError:
+        return  # it has; then one device does all
+
+
+def _on_a_device() -> int:
+    import jax
+
+    return ON_A_CPU if jax.local_devices()[0].platform == "cpu" else ON_AN_ACCELERATOR
+
+
+def _mesh() -> Any:
+    import jax
+
+    devices = jax.local_devices()
+    return jax.sharding.Mesh(np.array(devices), ("device",))
+
+
+def _placed(value: Any, spec: Any) -> Any:
+    import jax
+
+    return jax.device_put(value, jax.sharding.NamedSharding(_mesh(), spec))
+
+
+def _seed(seed: int, request: Request) -> int:
+    """From what the image is of, never from its place among others."""
+    text = f"{seed}/{request.layer}/{request.unit}/{request.role}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def _found(climbed: Climbed, place: int, sign: float) -> Found:
+    image = np.clip(np.rint(climbed.images[place] * 255), 0, 255).astype(np.uint8)
+    return Found(image, *(sign * float(number[place]) for number in (climbed.start, climbed.reached, climbed.peak)))
