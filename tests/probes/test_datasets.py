@@ -207,6 +207,8 @@ def test_a_piece_depends_on_seed_probe_and_number_alone(sets):
         np.testing.assert_array_equal(alone.read(i), among.read(27 + i))
     other = crops(sets, "own", per_image=5, seed=1)
     assert any(alone.read(i).shape != other.read(i).shape for i in range(5))
+    size, scales = (100, 100), (0.1, 1.0)
+    assert square(0, "own", 0, size, scales) != square(0, "other", 0, size, scales)
     prints = {crops(sets, "own", **rest).fingerprint for rest in ({}, {"seed": 1}, {"scales": (0.3, 1.0)}, {"per_image": 3})}
     assert len(prints) == 4
 

@@ -1,0 +1,141 @@
+"""One pass of a dataset through a network: what excites each unit most and least, and how it answers to all of it.
+
+Maps are reduced where they are made, inside the compiled function, to each unit's largest value, its position, and its number
+of positive positions; the running totals (`tally.py`) take memory for units, never for images. The next images are read
+while the last ones are computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.errors import Problem, UserError
+from generator.network.execute import Network, Tap
+from generator.network.tally import LayerSurvey, Picks, Tally
+
+#: Images of one call; and of one where maps are kept.
+BATCH, KEPT_BATCH = 32, 4
+
+Read = Callable[[int], NDArray[np.float32]]
+
+
+def survey(
+    network: Network,
+    layers: Sequence[str],
+    read: Read,
+    num_images: int,
+    *,
+    picks: Picks,
+    labels: Sequence[int] | None = None,
+    num_classes: int = 0,
+) -> dict[str, LayerSurvey]:
+    """What `num_images` images do to every unit of `layers` (whose activations are maps or vectors), by layer.
+
+    read: gives image `0 ... num_images - 1` as the network's input, float32 `(h, w, c)`; called in order, in another thread.
+    picks: how many images are kept of each unit. labels: each image's class, `0 ... num_classes - 1`.
+    Raises the `UserError`s of `read`, all of them in one.
+    """
+    nodes = [network.graph.by_name[layer] for layer in layers]
+    num_positions = [node.spatial[0] * node.spatial[1] if node.spatial else 1 for node in nodes]
+    tally = Tally([node.num_units for node in nodes], num_positions, num_images, picks, labels, num_classes)
+    batch = min(BATCH, num_images)
+    run = network.tapped([Tap(layer) for layer in layers], batch=batch, reduce=peaks)
+    before: tuple[list[int], list[jax.Array]] | None = None
+    for numbers, images in _batches(read, range(num_images), batch):
+        found = run(images)  # returns at once, so that the images before are counted while these are computed
+        if before is not None:
+            _count(tally, *before)
+        before = numbers, found
+    if before is not None:
+        _count(tally, *before)
+    return dict(zip(layers, tally.layers(), strict=True))
+
+
+def recall(
+    network: Network, layers: Sequence[str], read: Read, images: Sequence[int]
+) -> Iterator[tuple[int, dict[str, NDArray[np.float32]]]]:
+    """The maps of some images again: each with its number and, by layer, float32 `(h, w, c)` or `(c,)`.
+
+    Holds the maps of a few images at a time. Raises the `UserError`s of `read`, all of them in one.
+    """
+    if not len(images):
+        return
+    batch = min(KEPT_BATCH, len(images))
+    run = network.tapped([Tap(layer) for layer in layers], batch=batch)
+    for numbers, pixels in _batches(read, images, batch):
+        values = [np.asarray(value) for value in run(pixels)]
+        for row, number in enumerate(numbers):
+            yield number, {layer: value[row] for layer, value in zip(layers, values, strict=True)}
+
+
+def peaks(values: list[jax.Array]) -> list[jax.Array]:
+    """Of each unit its largest value, where that is (row by row from 0, -1 without positions; the first of equal ones), and the
+    number of positive values: float32, int32 and float32 `(n, units of all layers)`.
+
+    values: maps `(n, h, w, c)` or vectors `(n, c)`. A map is read twice, for values and for counts; positions are then sought
+    in the row of the largest value alone.
+    """
+    found = [_peak(value) for value in values]
+    return [jnp.concatenate(parts, axis=1) for parts in zip(*found, strict=True)]
+
+
+def _peak(value: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    if value.ndim == 2:
+        return value, jnp.full(value.shape, -1, jnp.int32), (value > 0).astype(jnp.float32)
+    height, width = value.shape[1:3]
+    # Kept apart, as one reduction over both axes is slower on a CPU.
+    rows, positive = jax.lax.optimization_barrier((value.max(axis=2), (value > 0).astype(jnp.float32).sum(axis=2)))
+    largest = rows.max(axis=1)
+    row = _first(rows == largest[:, None], height)
+    chosen = jnp.take_along_axis(value, row[:, None, None], axis=1, mode="clip")[:, 0]
+    column = _first(jax.lax.optimization_barrier(chosen) == largest[:, None], width)
+    return largest, row * width + column, positive.sum(axis=1)
+
+
+def _first(hits: jax.Array, length: int) -> jax.Array:
+    """The first hit `(n, c)` along axis 1 of `(n, length, c)`, 0 where there is none: faster than argmax."""
+    first = jnp.where(hits, jnp.arange(length, dtype=jnp.float32)[:, None], jnp.inf).min(axis=1)
+    return jnp.where(first < length, first, 0).astype(jnp.int32)
+
+
+def _count(tally: Tally, numbers: Sequence[int], found: Sequence[jax.Array]) -> None:
+    tally.add(numbers[0], *(np.asarray(array)[: len(numbers)] for array in found))
+
+
+def _batches(read: Read, images: Sequence[int], batch: int) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+    """Images `batch` at a time, the last ones filled up with the very last; read ahead by one batch in a thread.
+
+    After the first that cannot be read, the rest is only looked through for others.
+    """
+
+    def load(first: int) -> tuple[list[int], NDArray[np.float32] | None, list[UserError]]:
+        numbers = list(images[first : first + batch])
+        pixels, errors = [], []
+        for number in numbers:
+            try:
+                pixels.append(read(number))
+            except UserError as error:
+                errors.append(error)
+        if errors:
+            return numbers, None, errors
+        return numbers, np.stack(pixels + pixels[-1:] * (batch - len(pixels))), []
+
+    failed: list[UserError] = []
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(load, 0)
+        for first in range(0, len(images), batch):
+            numbers, pixels, errors = coming.result()
+            failed += errors
+            if first + batch < len(images):
+                coming = pool.submit(load, first + batch)
+            if not failed:
+                yield numbers, pixels
+    if failed:
+        problems: list[Problem] = [problem for error in failed for problem in error.problems]
+        raise type(failed[0])(problems)
