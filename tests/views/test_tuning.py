@@ -50,6 +50,7 @@ UNITS = {
     "green-red": dot(-1, 1, 0),
     "blue-yellow": dot(-0.5, -0.5, 1),
     "luma": dot(0.299, 0.587, 0.114),
+    "darkness": dot(-0.299, -0.587, -0.114),
     "isotropic": centre_surround(),
     "zero": np.zeros((SIDE, SIDE, 3)),
 }
@@ -105,10 +106,10 @@ def test_an_edge_that_only_colour_shows_has_an_angle_and_an_axis(measured):
 
 
 def test_isotropic_units_select_nothing(measured):
-    for unit in ("isotropic", "luma"):
+    for unit in ("isotropic", "luma", "darkness"):
         assert measured[unit][0] < 0.05
     assert measured["isotropic"][2] < 0.12  # it weighs blue more than luma does, and so sees hues a little
-    assert measured["luma"][2:] == (None, None)  # what it answers to hues is their rounding
+    assert measured["luma"][2:] == measured["darkness"][2:] == (None, None)  # what it answers to hues is their rounding
 
 
 def test_blind_units_have_none(measured):
