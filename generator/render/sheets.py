@@ -11,6 +11,8 @@ and for 224 px on a photograph seen by random filters (per-tile scale, of 255 gr
 | up to 128 px | WebP quality 80 | 99 % within 10 | 1.9-3.2 | 190-420 |
 | larger | JPEG quality 75 | 99 % within 16 | 2.8 | 180 |
 
+Pieces of images are in colour: lossless WebP up to 32 px a side, lossy above.
+
 Weights travel as palette PNGs, lossless: index 0 is transparent (gaps, empty cells, NaN), 1-255 is the scale.
 """
 
@@ -130,8 +132,10 @@ def colour_sheets(stem: str, tiles: np.ndarray) -> tuple[list[Sheet], dict[str, 
 
 
 def photo_sheets(stem: str, tiles: np.ndarray) -> tuple[list[Sheet], dict[str, bytes]]:
-    """Sheets of photographs and their like, uint8 `(n, h, w, 1 | 3 | 4)`, four channels with opacity; lossy WebP."""
-    return _sheets(stem, "webp", tiles, encode_photo)
+    """Sheets of photographs and their like, uint8 `(n, h, w, 1 | 3 | 4)`, four channels with opacity; WebP, lossless for small
+    tiles."""
+    encode = encode_lossless if max(tiles.shape[1:3]) <= LOSSLESS_SIDE_PX else encode_photo
+    return _sheets(stem, "webp", tiles[..., 0] if tiles.shape[3] == 1 else tiles, encode)
 
 
 def index_picture(name: str, indices: np.ndarray, colours: np.ndarray) -> tuple[Picture, dict[str, bytes]]:
@@ -146,9 +150,9 @@ def round_greys(grey: np.ndarray, step: int) -> np.ndarray:
     return levels[grey]
 
 
-def encode_lossless(grey: np.ndarray) -> bytes:
-    """Lossless WebP of uint8 `(h, w)`."""
-    return _save(Image.fromarray(grey), "WEBP", lossless=True, quality=20, method=1)
+def encode_lossless(pixels: np.ndarray) -> bytes:
+    """Lossless WebP of uint8 `(h, w)` or `(h, w, 3 | 4)`."""
+    return _save(Image.fromarray(pixels), "WEBP", lossless=True, quality=20, method=1)
 
 
 def encode_webp(grey: np.ndarray) -> bytes:
@@ -157,9 +161,8 @@ def encode_webp(grey: np.ndarray) -> bytes:
 
 
 def encode_photo(pixels: np.ndarray) -> bytes:
-    """Lossy WebP of uint8 `(h, w, 1 | 3 | 4)`."""
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
-    return _save(image, "WEBP", quality=PHOTO_QUALITY, method=4)
+    """Lossy WebP of uint8 `(h, w)` or `(h, w, 3 | 4)`."""
+    return _save(Image.fromarray(pixels), "WEBP", quality=PHOTO_QUALITY, method=4)
 
 
 def encode_jpeg(grey: np.ndarray) -> bytes:

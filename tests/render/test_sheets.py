@@ -128,3 +128,14 @@ def test_colour_sheets_are_lossless():
     tiles = np.random.default_rng(6).integers(0, 256, (32, 3, 3, 3), dtype=np.uint8)
     (sheet,), files = sheets.colour_sheets("filter", tiles)
     np.testing.assert_array_equal(unpack(decode(files[sheet.file], "RGB"), sheet), tiles)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("side", "mean"), [(32, 0), (33, 6), (96, 6)])
+def test_photo_sheets_are_close_and_small_tiles_exact(side, channels, mean):
+    tint = np.array([1.0, 0.8, 0.5])[:channels]  # as in images, colours vary less than light does
+    tiles = (smooth_tiles(6, side)[..., None] * tint).astype(np.uint8)
+    (sheet,), files = sheets.photo_sheets("piece", tiles)
+    assert sheet.file == "piece-0.webp"
+    shown = unpack(decode(files[sheet.file], "RGB"), sheet).astype(int)
+    assert np.abs(shown - tiles).mean() <= mean
