@@ -57,6 +57,12 @@ class LazyNetwork:
             outputs, *maps = (np.asarray(value[0], np.float32) for value in self._function(tuple(taps))(image[None]))
         return {OUTPUTS: to_bytes(outputs), **{file: to_bytes(compact(m)) for file, m in zip(taps.values(), maps, strict=True)}}
 
+    @contextmanager
+    def using(self) -> Iterator[Network]:
+        """The network, for whatever else there is to compute with it; what goes wrong is explained as for everything here."""
+        with self._explained():
+            yield self._loaded()
+
     def _function(self, taps: tuple[tuple[str, Value], ...]) -> Tapped:
         from generator.network.execute import OUTPUT, Tap
 
@@ -70,6 +76,7 @@ class LazyNetwork:
 
             from generator.network.execute import Network
 
+            _use_every_core()
             if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
                 jax.config.update("jax_compilation_cache_dir", str(self._compiled.resolve()))
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -102,3 +109,13 @@ def weights_files(graph: Graph) -> Mapping[str, Sequence[str]]:
         layer: [f"{stem}.{name}.npy" for name in ("kernel", "scale", "offset")]
         for layer, stem in zip(layers, stems, strict=True)
     }
+
+
+def _use_every_core() -> None:
+    """Make each core of the CPU a device of its own, where JAX has not begun to compute yet."""
+    import jax
+
+    try:
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    except RuntimeError:
+        return  # it has; then one device does all

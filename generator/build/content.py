@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter
+
+from generator.build.model_plan import ModelPlan
+from generator.build.registry import LAYER_VIEWS, MAP_VIEWS, RECORD
 from generator.build.store import Artifact
-from generator.records import Record
+from generator.network.graph import Graph
+from generator.pages.content import ModelContent
+from generator.records import FeatureVis, Predictions, ProbePictures, Record, Tuning, Wires
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -29,6 +35,10 @@ class Pictures:
             self.places[names[name]] = (task, name)
         return kind.model_validate(data)
 
+    def records(self, task: str, file: str, kind: type[AnyRecord]) -> dict[str, AnyRecord]:
+        """The records by name in `file` of `task`, which have no pictures."""
+        return TypeAdapter(dict[str, kind]).validate_json(self.artifacts[task].read(file))
+
 
 def _relocate(data: Any, names: Mapping[str, str]) -> Iterable[str]:
     """Replace every picture's file name in place; returns the names that occurred."""
@@ -44,3 +54,35 @@ def _relocate(data: Any, names: Mapping[str, str]) -> Iterable[str]:
                 value["file"] = names[value["file"]]
             front += value.values()
     return found
+
+
+def model_content(model: ModelPlan, graph: Graph, featured: Mapping[str, Sequence[int]], pictures: Pictures) -> ModelContent:
+    """What pages show of one model. featured: units by layer."""
+    layers = model.layers(graph)
+    view_tasks = list(model.view_tasks(graph))
+    found = {}
+    for view in (*LAYER_VIEWS, *MAP_VIEWS):
+        tasks = [task for task in view_tasks if task.id.startswith(f"{view.name}:")]
+        found[view.name] = [pictures.record(task.id, RECORD, view.record) for task in tasks]
+    names = [probe.info.name for probe in model.probes]
+    predicted = {name: pictures.record(model.task_id("predictions", name), RECORD, Predictions) for name in names}
+    feature_vis = {name: model.task_id("feature_vis", name) for name in featured}
+    pages = {
+        "all": {layer.name: tuple(range(layer.num_units)) for layer in layers},
+        "featured": {name: tuple(units) for name, units in featured.items()},
+        "none": {},
+    }[model.config.unit_pages]
+    return ModelContent(
+        info=model.info(graph),
+        graph=graph,
+        labels=model.labels,
+        layers=tuple(layer.name for layer in layers),
+        filters={record.layer: record for record in found["filters"]},
+        feature_maps=found["feature_maps"],
+        probes=tuple(pictures.record(model.probe_task(probe).id, RECORD, ProbePictures) for probe in model.probes),
+        predictions={name: record for name, record in predicted.items() if record.top},
+        feature_vis={name: pictures.record(task, RECORD, FeatureVis) for name, task in feature_vis.items()},
+        tuning=pictures.records(model.task_id("tuning"), RECORD, Tuning),
+        wires=pictures.records(model.task_id("wires"), RECORD, Wires),
+        unit_pages=pages,
+    )

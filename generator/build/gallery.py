@@ -11,24 +11,27 @@ from functools import partial
 from pathlib import Path
 
 from generator import probes
-from generator.build import digest, site
+from generator.build import digest, site, unit_plan
 from generator.build.compute import GRAPH
-from generator.build.content import Pictures
+from generator.build.content import Pictures, model_content
 from generator.build.model_plan import ModelPlan, plan_model
-from generator.build.registry import LAYER_VIEWS, MAP_VIEWS, RECORD
+from generator.build.registry import LAYER_VIEWS, MAP_VIEWS, RECORD, UNIT_VIEWS
 from generator.build.run import Runner, Status, statuses
+from generator.build.selection import Choice, Featured, NotMeasured
 from generator.build.store import Artifact, DamagedArtifact, Store
 from generator.build.task import Files, Inputs, Task, Use
 from generator.build.together import together
+from generator.config.datasets import DatasetConfig
 from generator.config.load import LoadedConfig
 from generator.config.schema import ProbeSetConfig
 from generator.network.graph import Graph
 from generator.pages.assets import assets, templates_digest
-from generator.pages.content import GalleryContent, ModelContent, Page
+from generator.pages.content import GalleryContent, Page
 from generator.pages.outline import outline
 from generator.pages.rendering import render
 from generator.probes import Probe
-from generator.records import ColorTable, Predictions, ProbePictures
+from generator.probes.datasets import Dataset, open_dataset
+from generator.records import ColorTable
 
 OUTLINE = "outline.json"
 HTML = "page.html"
@@ -88,11 +91,16 @@ class Gallery:
         if len(graphs) < len(self.models):
             return found
         self._check_layers(graphs)
-        found += statuses([*self._view_tasks(graphs), self._outline_task(graphs)], self.store, artifacts)
+        found += statuses(self._view_tasks(graphs), self.store, artifacts)
+        featured = self._featured(graphs, artifacts)
+        if featured is None:
+            return found
+        found += statuses([*self._unit_tasks(graphs, featured), self._outline_task(graphs, featured)], self.store, artifacts)
         outlined = self._read(artifacts.get("outline"), OUTLINE)
         if outlined is None:
             return found
-        return found + statuses(self._page_tasks(json.loads(outlined), graphs, artifacts), self.store, artifacts)
+        pages = self._page_tasks(json.loads(outlined), graphs, featured, artifacts)
+        return found + statuses(pages, self.store, artifacts)
 
     def _read(self, artifact: Artifact | None, file: str) -> bytes | None:
         """A file of a stored result; a damaged result is as good as none, and is removed."""
@@ -110,9 +118,11 @@ class Gallery:
             graphs = self.graphs(runner)
             self._check_layers(graphs)
             runner.run([*self._probe_tasks(), *self._view_tasks(graphs)])
-            runner.run([self._outline_task(graphs)])
+            featured = self._featured(graphs, runner.artifacts) or {}
+            runner.run(self._unit_tasks(graphs, featured))
+            runner.run([self._outline_task(graphs, featured)])
             plan = json.loads(runner.read("outline", OUTLINE))
-            pages = self._page_tasks(plan, graphs, runner.artifacts)
+            pages = self._page_tasks(plan, graphs, featured, runner.artifacts)
             runner.run(pages)
             synced = site.sync(out, self._site_files(plan, runner))
         return Summary(
@@ -136,7 +146,32 @@ class Gallery:
         return [tables, *probe_tasks]
 
     def _view_tasks(self, graphs: Mapping[str, Graph]) -> list[Task]:
-        return [task for model in self.models for task in model.view_tasks(graphs[model.config.name])]
+        """What follows from a network's graph alone."""
+        return [
+            task
+            for model, graph in self._models(graphs)
+            for task in (*model.view_tasks(graph), *unit_plan.structure_tasks(model, graph))
+        ]
+
+    def _unit_tasks(self, graphs: Mapping[str, Graph], featured: Featured) -> list[Task]:
+        """What follows from the choice of units."""
+        return [
+            task
+            for model, graph in self._models(graphs)
+            for task in unit_plan.feature_vis_tasks(model, graph, featured[model.config.name])
+        ]
+
+    def _models(self, graphs: Mapping[str, Graph]) -> list[tuple[ModelPlan, Graph]]:
+        return [(model, graphs[model.config.name]) for model in self.models]
+
+    def _featured(self, graphs: Mapping[str, Graph], artifacts: Mapping[str, Artifact]) -> Featured | None:
+        """The featured units of every model, by its name; None where what they are chosen by is not stored."""
+        choices = [Choice(model, graph, artifacts) for model, graph in self._models(graphs)]
+        try:
+            found = together([choice.featured for choice in choices])
+        except NotMeasured:
+            return None
+        return {model.config.name: units for model, units in zip(self.models, found, strict=True)}
 
     def _check_layers(self, graphs: Mapping[str, Graph]) -> None:
         """Raises `ConfigError` with every layer of the config that a graph does not have."""
@@ -148,12 +183,13 @@ class Gallery:
         found = statuses([model.probe_task(probe) for model in self.models for probe in model.probes], self.store, {})
         probes.check_readable([tasks[status.task.id] for status in found if status.artifact is None])
 
-    def _outline_task(self, graphs: Mapping[str, Graph]) -> Task:
-        uses = {task.id: Use(task.id, (RECORD,)) for task in [*self._probe_tasks(), *self._view_tasks(graphs)] if _draws(task)}
+    def _outline_task(self, graphs: Mapping[str, Graph], featured: Featured) -> Task:
+        tasks = [*self._probe_tasks(), *self._view_tasks(graphs), *self._unit_tasks(graphs, featured)]
+        uses = {task.id: Use(task.id, (RECORD,)) for task in tasks if _draws(task)}
         uses["colormaps"] = Use("colormaps", (TABLES,))
 
         def run(inputs: Inputs) -> Files:
-            pages = self._outlined(graphs, inputs.artifacts)
+            pages = self._outlined(graphs, featured, inputs.artifacts)
             plan = {
                 "pages": {path: digest.of_bytes(page.view.model_dump_json().encode()) for path, page in pages.items()},
                 "pictures": self._pictures,
@@ -162,7 +198,8 @@ class Gallery:
 
         parameters = {
             "config": digest.of_bytes(self.loaded.path.read_bytes()),
-            "models": digest.of_json([self._facts(model, graphs[model.config.name]) for model in self.models]),
+            "models": digest.of_json([self._facts(model, graph) for model, graph in self._models(graphs)]),
+            "featured": digest.of_json(featured),
             "code": digest.of_code("generator.pages.outline", "generator.build.content"),
             "glue": digest.of_module(__name__),
             "templates": templates_digest(),
@@ -174,7 +211,9 @@ class Gallery:
         layers = [layer.name for layer in model.layers(graph)]
         return [model.info(graph).model_dump(mode="json"), graph.model_dump(mode="json"), model.labels, layers]
 
-    def _page_tasks(self, plan: Mapping, graphs: Mapping[str, Graph], artifacts: Mapping[str, Artifact]) -> list[Task]:
+    def _page_tasks(
+        self, plan: Mapping, graphs: Mapping[str, Graph], featured: Featured, artifacts: Mapping[str, Artifact]
+    ) -> list[Task]:
         common = {
             "templates": templates_digest(),
             "code": digest.of_code("generator.pages.rendering"),
@@ -183,7 +222,7 @@ class Gallery:
 
         def task(path: str, view: str) -> Task:
             def run(_: Inputs) -> Files:
-                return {HTML: render(self._outlined(graphs, artifacts)[path]).encode()}
+                return {HTML: render(self._outlined(graphs, featured, artifacts)[path]).encode()}
 
             return Task(f"page:{path}", {"view": view, **common}, run=run)
 
@@ -191,23 +230,25 @@ class Gallery:
 
     # -- pages --------------------------------------------------------------------------------------------------------
 
-    def _outlined(self, graphs: Mapping[str, Graph], artifacts: Mapping[str, Artifact]) -> dict[str, Page]:
+    def _outlined(self, graphs: Mapping[str, Graph], featured: Featured, artifacts: Mapping[str, Artifact]) -> dict[str, Page]:
         """Every page by path, worked out once and only if something needs it."""
         with self._lock:
             if self._pages is None:
                 pictures = Pictures(artifacts)
-                content = self._content(graphs, pictures)
+                content = self._content(graphs, featured, pictures)
                 self._pages = {page.path: page for page in outline(content)}
                 self._pictures = pictures.places
             return self._pages
 
-    def _content(self, graphs: Mapping[str, Graph], pictures: Pictures) -> GalleryContent:
+    def _content(self, graphs: Mapping[str, Graph], featured: Featured, pictures: Pictures) -> GalleryContent:
         config = self.loaded.config
         return GalleryContent(
             title=config.title,
             description=config.description,
             base_url=config.base_url,
-            models=tuple(_model_content(model, graphs[model.config.name], pictures) for model in self.models),
+            models=tuple(
+                model_content(model, graph, featured[model.config.name], pictures) for model, graph in self._models(graphs)
+            ),
             color_tables=tuple(map(ColorTable.model_validate, json.loads(pictures.artifacts["colormaps"].read(TABLES)))),
             versions=digest.versions("cnnscope", *LIBRARIES),
             config_text=self.loaded.path.read_text(encoding="utf-8"),
@@ -225,7 +266,7 @@ class Gallery:
 
 def _draws(task: Task) -> bool:
     """Whether a task's artifact has a record for pages."""
-    return task.id.split(":")[0] in {"probe", "predictions", *(view.name for view in (*LAYER_VIEWS, *MAP_VIEWS))}
+    return task.id.split(":")[0] in {"probe", "predictions", *(view.name for view in (*LAYER_VIEWS, *MAP_VIEWS)), *UNIT_VIEWS}
 
 
 def _libraries(*names: str) -> dict[str, str]:
@@ -238,37 +279,21 @@ def _tables(_: Inputs) -> Files:
     return {TABLES: json.dumps([table.model_dump() for table in svg_tables()]).encode()}
 
 
-def _model_content(model: ModelPlan, graph: Graph, pictures: Pictures) -> ModelContent:
-    layers = model.layers(graph)
-    view_tasks = list(model.view_tasks(graph))
-    found = {}
-    for view in (*LAYER_VIEWS, *MAP_VIEWS):
-        tasks = [task for task in view_tasks if task.id.startswith(f"{view.name}:")]
-        found[view.name] = [pictures.record(task.id, RECORD, view.record) for task in tasks]
-    names = [probe.info.name for probe in model.probes]
-    predicted = {name: pictures.record(model.task_id("predictions", name), RECORD, Predictions) for name in names}
-    return ModelContent(
-        info=model.info(graph),
-        graph=graph,
-        labels=model.labels,
-        layers=tuple(layer.name for layer in layers),
-        filters={record.layer: record for record in found["filters"]},
-        feature_maps=found["feature_maps"],
-        probes=tuple(pictures.record(model.probe_task(probe).id, RECORD, ProbePictures) for probe in model.probes),
-        predictions={name: record for name, record in predicted.items() if record.top},
-    )
-
-
 def _plan_models(loaded: LoadedConfig, store: Store) -> tuple[ModelPlan, ...]:
     sets: dict[str, tuple[Probe, ...]] = {}
+    datasets: dict[str, Dataset] = {}
 
     def list_set(probe_set: ProbeSetConfig) -> None:
         sets[probe_set.name] = probes.list_probes(probe_set, loaded.base)
 
+    def open_set(dataset: DatasetConfig) -> None:
+        datasets[dataset.name] = open_dataset(dataset, loaded.base, sets)
+
     def plan(index: int) -> ModelPlan:
-        return plan_model(loaded, index, sets, store.root / "compiled")
+        return plan_model(loaded, index, sets, datasets, store.root / "compiled")
 
     list_sets = [partial(list_set, probe_set) for probe_set in loaded.config.probes]
+    open_sets = [partial(open_set, dataset) for dataset in loaded.config.datasets]
     plan_all = [partial(plan, index) for index in range(len(loaded.config.models))]
-    _, plans = together([lambda: together(list_sets), lambda: together(plan_all)])
+    *_, plans = together([lambda: together(list_sets), lambda: together(open_sets), lambda: together(plan_all)])
     return tuple(plans)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,6 +21,7 @@ from generator.errors import ConfigError, ProbeError, Problem, did_you_mean
 from generator.naming import unique_slugs
 from generator.network.graph import Graph, Layer, Value
 from generator.probes import Probe, prepare
+from generator.probes.datasets import Dataset
 from generator.probes.prepare import check
 from generator.records import ModelInfo, Predictions, Preprocessing
 from generator.sources import SourceFacts
@@ -30,7 +31,7 @@ INPUT = "input.npy"
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """One model's tasks. index: its place in the config. network: computes for it."""
+    """One model's tasks. index: its place in the config. dataset: what exemplars are drawn from. network: computes for it."""
 
     loaded: LoadedConfig
     index: int
@@ -38,6 +39,7 @@ class ModelPlan:
     preprocessing: Preprocessing
     probes: tuple[Probe, ...]
     labels: tuple[str, ...] | None
+    dataset: Dataset | None
     network: LazyNetwork
 
     @property
@@ -63,7 +65,7 @@ class ModelPlan:
     # -- before the graph is known ------------------------------------------------------------------------------------
 
     def network_task(self) -> Task:
-        return Task(self.task_id("network"), self._computing(), lane="compute", run=lambda _: self.network.trace())
+        return Task(self.task_id("network"), self.computing(), lane="compute", run=lambda _: self.network.trace())
 
     def probe_task(self, probe: Probe) -> Task:
         def run(_: Inputs) -> Files:
@@ -77,13 +79,13 @@ class ModelPlan:
             "image": probe.fingerprint,
             "description": digest.of_json(probe.info.model_dump(mode="json")),
             "preprocessing": digest.of_json(self.preprocessing.model_dump(mode="json")),
-            "code": _drawing("generator.probes", "generator.views.probe_pictures"),
+            "code": drawing_digest("generator.probes", "generator.views.probe_pictures"),
             "libraries": digest.of_libraries("numpy", "pillow"),
         }
         # One at a time: reading an image changes Python's warning filters, which threads share.
         return Task(self.task_id("probe", probe.info.name), parameters, lane="compute", run=run)
 
-    def _computing(self) -> dict[str, str]:
+    def computing(self) -> dict[str, str]:
         """Digests of all that decides what the network computes for an input."""
         return {
             "source": digest.of_json(self.config.source.model_dump(mode="json")),
@@ -102,16 +104,7 @@ class ModelPlan:
         drawable = [layer for layer in graph.layers if len(layer.shape) in (1, 3)]
         if self.config.layers == "all":
             return tuple(drawable)
-        wanted, problems = set(), []
-        for position, pattern in enumerate(self.config.layers):
-            matches = {layer.name for layer in drawable if fnmatchcase(_plain(layer.name), _plain(pattern))}
-            if not matches:
-                place = self.loaded.place("models", self.index, "layers", position)
-                way_out = did_you_mean(pattern, [layer.name for layer in drawable])
-                problems.append(Problem(place, f"no layer {pattern!r}", way_out))
-            wanted |= matches
-        if problems:
-            raise ConfigError(problems)
+        wanted = matching(drawable, self.config.layers, lambda i: self.loaded.place("models", self.index, "layers", i))
         return tuple(layer for layer in drawable if layer.name in wanted)
 
     def view_tasks(self, graph: Graph) -> Iterator[Task]:
@@ -139,7 +132,7 @@ class ModelPlan:
                 parameters = {
                     "settings": digest.of_json(settings.model_dump(mode="json")),
                     "layer": digest.of_json([layer.model_dump(mode="json"), _sources(graph, layer)]),
-                    "code": _drawing(view.module),
+                    "code": drawing_digest(view.module),
                     "libraries": digest.of_libraries("numpy", "pillow", "matplotlib"),
                 }
                 yield Task(
@@ -152,7 +145,7 @@ class ModelPlan:
         def run(inputs: Inputs) -> Files:
             return self.network.record(taps, from_bytes(inputs.read("probe", INPUT)))
 
-        parameters = {**self._computing(), "layers": digest.of_json([list(tap) for tap in taps])}
+        parameters = {**self.computing(), "layers": digest.of_json([list(tap) for tap in taps])}
         uses = {"probe": Use(self.task_id("probe", probe.info.name), (INPUT,))}
         return Task(self.task_id("activations", probe.info.name), parameters, uses, lane="compute", run=run)
 
@@ -170,7 +163,7 @@ class ModelPlan:
 
         parameters = {
             "labels": digest.of_json(self.labels),
-            "code": _drawing("generator.views.predictions"),
+            "code": drawing_digest("generator.views.predictions"),
             "libraries": digest.of_libraries("numpy"),
         }
         uses = {"activations": Use(self.task_id("activations", probe.info.name), (OUTPUTS,))}
@@ -187,7 +180,7 @@ class ModelPlan:
                 parameters = {
                     "layer": digest.of_json(by_name[name].model_dump(mode="json")),
                     "probe": probe.info.name,
-                    "code": _drawing(view.module),
+                    "code": drawing_digest(view.module),
                     "libraries": digest.of_libraries("numpy", "pillow", "matplotlib"),
                 }
                 uses = {"activations": Use(self.task_id("activations", probe.info.name), (file,))}
@@ -200,12 +193,29 @@ class ModelPlan:
         }
 
 
+def matching(layers: Sequence[Layer], patterns: Sequence[str], place: Callable[[int], str]) -> set[str]:
+    """Names of `layers` that any of `patterns` names. Raises `ConfigError` for patterns that name none.
+
+    place: where the config says the pattern of a number.
+    """
+    wanted, problems = set(), []
+    for position, pattern in enumerate(patterns):
+        matches = {layer.name for layer in layers if fnmatchcase(_plain(layer.name), _plain(pattern))}
+        if not matches:
+            way_out = did_you_mean(pattern, [layer.name for layer in layers])
+            problems.append(Problem(place(position), f"no layer {pattern!r}", way_out))
+        wanted |= matches
+    if problems:
+        raise ConfigError(problems)
+    return wanted
+
+
 def _plain(name: str) -> str:
     """Layer names with dots: both `blocks/3/expand` and `blocks.3.expand` are understood."""
     return name.replace("/", ".")
 
 
-def _drawing(*modules: str) -> str:
+def drawing_digest(*modules: str) -> str:
     """Digest of the code of a task that draws: `modules`, and what calls them from here."""
     glue = (digest.of_module(name) for name in ("generator.build.registry", __name__))
     return digest.combine({"modules": digest.of_code(*modules), "glue": digest.of_json([*glue])})
@@ -218,10 +228,16 @@ def _sources(graph: Graph, layer: Layer) -> list[list[str | int]]:
     return [[source.layer, source.channel] for source in found]
 
 
-def plan_model(loaded: LoadedConfig, index: int, probe_sets: Mapping[str, Sequence[Probe]], compiled: Path) -> ModelPlan:
+def plan_model(
+    loaded: LoadedConfig,
+    index: int,
+    probe_sets: Mapping[str, Sequence[Probe]],
+    datasets: Mapping[str, Dataset],
+    compiled: Path,
+) -> ModelPlan:
     """Everything about a model that can be known before it is traced.
 
-    probe_sets: the probes of every set of the config. compiled: folder for compiled programs.
+    probe_sets: the probes of every set of the config. datasets: by name. compiled: folder for compiled programs.
     Raises `UserError` with everything that is wrong with its source, labels, preprocessing and choice of probes.
     """
     config = loaded.config.models[index]
@@ -234,7 +250,8 @@ def plan_model(loaded: LoadedConfig, index: int, probe_sets: Mapping[str, Sequen
         [describe, lambda: _choose_probes(loaded, index, probe_sets), lambda: _labels(loaded, index)]
     )
     network = LazyNetwork(config.source, loaded.base, input_shape, loaded.place("models", index, "source"), compiled)
-    return ModelPlan(loaded, index, facts, preprocessing, chosen, labels or facts.labels, network)
+    dataset = datasets.get(config.dataset or "")
+    return ModelPlan(loaded, index, facts, preprocessing, chosen, labels or facts.labels, dataset, network)
 
 
 def _preprocessing(loaded: LoadedConfig, index: int, facts: SourceFacts) -> tuple[Preprocessing, tuple[int, int, int]]:

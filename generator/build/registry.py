@@ -63,6 +63,9 @@ RECORD = "record.json"
 LAYER_VIEWS = (LayerView("filters", "generator.views.filters", Filters, _filters),)
 MAP_VIEWS = (MapView("feature_maps", "generator.views.feature_maps", FeatureMaps, _feature_maps),)
 
+#: Kinds of tasks whose records are about units; `unit_plan.py` makes them.
+UNIT_VIEWS = ("feature_vis", "exemplars", "responses", "images", "tuning", "wires")
+
 
 def drawn_files(drawn: Drawn) -> Files:
     """A drawing as the store keeps it: its pictures, and its record as `record.json`."""

@@ -15,10 +15,13 @@ from generator.config.views import FeatureVisView
 from generator.errors import NetworkError, Problem
 from generator.network.graph import Graph
 from generator.records import FeatureVisSetup, Preprocessing
+from generator.views.statistics import finite_or_none
 
 if TYPE_CHECKING:
+    from generator.build.compute import LazyNetwork
     from generator.network.ascent import Ascent
     from generator.network.execute import Network
+    from generator.views.feature_vis.draw import Visualised
     from generator.views.feature_vis.optimisation import Climb, Climbed
 
 #: Images that one device works on at a time. On a CPU two keep a layer's values in the cache of one core.
@@ -48,9 +51,33 @@ class Found:
     peak: float
 
 
+def images_of_a_unit(settings: FeatureVisView) -> int:
+    return 1 + settings.negative
+
+
 def size_px(settings: FeatureVisView, input_shape: tuple[int, int, int]) -> int:
     """Side of the images."""
     return settings.size_px or min(SIZE_PX, *input_shape[:2])
+
+
+class LazyVisualiser:
+    """A `Visualiser` of a network that is loaded when it is first needed."""
+
+    def __init__(self, network: LazyNetwork, settings: FeatureVisView, preprocessing: Preprocessing):
+        self._network, self._settings, self._preprocessing = network, settings, preprocessing
+        self._visualiser: Visualiser | None = None
+
+    @property
+    def units_at_a_time(self) -> int:
+        """How many units are best visualised together; told without loading JAX, for a device on every core."""
+        return max(1, ON_A_CPU * (os.cpu_count() or 1) // images_of_a_unit(self._settings))
+
+    def units(self, works: Sequence[tuple[str, int]]) -> tuple[list[Visualised], FeatureVisSetup]:
+        """Images of units `(layer, unit)` of one layer, and how they were made."""
+        with self._network.using() as network:
+            if self._visualiser is None:
+                self._visualiser = Visualiser(network, self._settings, self._preprocessing)
+            return self._visualiser.units(works), self._visualiser.setup(network.graph, works[0][0])
 
 
 class Visualiser:
@@ -64,11 +91,6 @@ class Visualiser:
     ):
         self._network, self._settings, self._preprocessing, self._magnitudes = network, settings, preprocessing, magnitudes
         self.size = size_px(settings, network.input_shape)
-
-    @property
-    def num_images(self) -> int:
-        """So many requests are worked on at a time."""
-        return images_at_a_time()
 
     def setup(self, graph: Graph, layer: str) -> FeatureVisSetup:
         low, high = (self._scaling.fed(np.full((1, 1, self._network.input_shape[2]), end)) for end in (0.0, 1.0))
@@ -93,12 +115,40 @@ class Visualiser:
 
         (layer,) = {request.layer for request in requests}
         found: list[Found] = []
-        for start in range(0, len(requests), self.num_images):
-            some = list(requests[start : start + self.num_images])
-            padded = some + [some[0]] * (self.num_images - len(some))
+        num_images = _on_a_device() * len(jax.local_devices())
+        for start in range(0, len(requests), num_images):
+            some = list(requests[start : start + num_images])
+            padded = some + [some[0]] * (num_images - len(some))
             climbed = jax.device_get(self._climb(layer, padded))
             found += [_found(climbed, place, request.sign) for place, request in enumerate(some)]
         return found
+
+    def units(self, works: Sequence[tuple[str, int]]) -> list[Visualised]:
+        """Everything the settings ask for of some units `(layer, unit)` of one layer, in their order."""
+        from generator.views.feature_vis.draw import Visualised
+
+        roles = [("positive", 1.0), *([("negative", -1.0)] if self._settings.negative else [])]
+        requests = [Request(layer, unit, sign, role) for layer, unit in works for role, sign in roles]
+        found = self.run(requests)
+        results = []
+        for place, (layer, unit) in enumerate(works):
+            own = found[place * len(roles) : (place + 1) * len(roles)]
+            excited = self._excites(layer, own[0])
+            lowest = finite_or_none(own[1].reached) if len(own) > 1 else None
+            images = np.stack([one.image for one in own])
+            start, reached = finite_or_none(own[0].start), finite_or_none(own[0].reached)
+            results.append(Visualised(unit, images, excited, start, reached, lowest))
+        return results
+
+    def _excites(self, layer: str, found: Found) -> bool:
+        """Whether an image excites its unit: it answers at all where answers are rectified, else more than it did at first."""
+        from generator.network.ascent import RECTIFIERS
+
+        if not np.isfinite([found.start, found.reached, found.peak]).all():
+            return False
+        if self._network.graph.by_name[layer].activation in RECTIFIERS:
+            return found.peak > 0
+        return found.reached > found.start
 
     # -- what is made once ----------------------------------------------------------------------------------------------
 
@@ -184,23 +234,6 @@ class Visualiser:
         keys = jax.vmap(jax.random.key)(np.array([_seed(self._settings.seed, request) for request in requests]))
         index = np.int32(self._ascent.layers.index(layer))
         return self._program(index, _placed(units, P("device")), _placed(keys, P("device")))
-
-
-def images_at_a_time() -> int:
-    """Requests that all devices together work on, known before JAX is loaded unless there are accelerators."""
-    import jax
-
-    return _on_a_device() * len(jax.local_devices())
-
-
-def use_every_core() -> None:
-    """Make each core of the CPU a device of its own, where JAX has not begun to compute yet."""
-    import jax
-
-    try:
-        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
-    except RuntimeError:
-        return  # it has; then one device does all
 
 
 def _on_a_device() -> int:
