@@ -11,10 +11,21 @@ from pydantic import TypeAdapter
 
 from generator.build.model_plan import ModelPlan
 from generator.build.registry import LAYER_VIEWS, MAP_VIEWS, RECORD
+from generator.build.selection import pages_of_units
 from generator.build.store import Artifact
 from generator.network.graph import Graph
 from generator.pages.content import ModelContent
-from generator.records import FeatureVis, Predictions, ProbePictures, Record, Tuning, Wires
+from generator.records import (
+    DatasetImages,
+    Exemplars,
+    FeatureVis,
+    Predictions,
+    ProbePictures,
+    Record,
+    Responses,
+    Tuning,
+    Wires,
+)
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -66,12 +77,14 @@ def model_content(model: ModelPlan, graph: Graph, featured: Mapping[str, Sequenc
         found[view.name] = [pictures.record(task.id, RECORD, view.record) for task in tasks]
     names = [probe.info.name for probe in model.probes]
     predicted = {name: pictures.record(model.task_id("predictions", name), RECORD, Predictions) for name in names}
-    feature_vis = {name: model.task_id("feature_vis", name) for name in featured}
-    pages = {
-        "all": {layer.name: tuple(range(layer.num_units)) for layer in layers},
-        "featured": {name: tuple(units) for name, units in featured.items()},
-        "none": {},
-    }[model.config.unit_pages]
+    pages = pages_of_units(model, graph, featured)
+
+    def by_layer(kind: str, record: type[AnyRecord]) -> dict[str, AnyRecord]:
+        """Of those layers that have one."""
+        tasks = {layer.name: model.task_id(kind, layer.name) for layer in layers}
+        return {name: pictures.record(task, RECORD, record) for name, task in tasks.items() if task in pictures.artifacts}
+
+    images = model.task_id("images")
     return ModelContent(
         info=model.info(graph),
         graph=graph,
@@ -81,7 +94,10 @@ def model_content(model: ModelPlan, graph: Graph, featured: Mapping[str, Sequenc
         feature_maps=found["feature_maps"],
         probes=tuple(pictures.record(model.probe_task(probe).id, RECORD, ProbePictures) for probe in model.probes),
         predictions={name: record for name, record in predicted.items() if record.top},
-        feature_vis={name: pictures.record(task, RECORD, FeatureVis) for name, task in feature_vis.items()},
+        feature_vis=by_layer("feature_vis", FeatureVis),
+        exemplars=by_layer("exemplars", Exemplars),
+        responses=by_layer("responses", Responses),
+        images=pictures.record(images, RECORD, DatasetImages) if images in pictures.artifacts else None,
         tuning=pictures.records(model.task_id("tuning"), RECORD, Tuning),
         wires=pictures.records(model.task_id("wires"), RECORD, Wires),
         unit_pages=pages,

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from generator import probes
-from generator.build import digest, site, unit_plan
+from generator.build import digest, exemplar_plan, site, unit_plan
 from generator.build.compute import GRAPH
 from generator.build.content import Pictures, model_content
 from generator.build.model_plan import ModelPlan, plan_model
 from generator.build.registry import LAYER_VIEWS, MAP_VIEWS, RECORD, UNIT_VIEWS
 from generator.build.run import Runner, Status, statuses
-from generator.build.selection import Choice, Featured, NotMeasured
+from generator.build.selection import Choice, Featured, NotMeasured, pages_of_units
 from generator.build.store import Artifact, DamagedArtifact, Store
 from generator.build.task import Files, Inputs, Task, Use
 from generator.build.together import together
@@ -150,7 +150,11 @@ class Gallery:
         return [
             task
             for model, graph in self._models(graphs)
-            for task in (*model.view_tasks(graph), *unit_plan.structure_tasks(model, graph))
+            for task in (
+                *model.view_tasks(graph),
+                *unit_plan.structure_tasks(model, graph),
+                *exemplar_plan.survey_tasks(model, graph),
+            )
         ]
 
     def _unit_tasks(self, graphs: Mapping[str, Graph], featured: Featured) -> list[Task]:
@@ -158,7 +162,10 @@ class Gallery:
         return [
             task
             for model, graph in self._models(graphs)
-            for task in unit_plan.feature_vis_tasks(model, graph, featured[model.config.name])
+            for task in (
+                *unit_plan.feature_vis_tasks(model, graph, featured[model.config.name]),
+                *exemplar_plan.exemplar_tasks(model, graph, pages_of_units(model, graph, featured[model.config.name])),
+            )
         ]
 
     def _models(self, graphs: Mapping[str, Graph]) -> list[tuple[ModelPlan, Graph]]:

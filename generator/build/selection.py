@@ -117,6 +117,16 @@ def _spread(maps: Sequence[FeatureMaps], num_units: int) -> Iterator[float]:
         yield (sum((value - mean) ** 2 for value in values) / len(values)) ** 0.5 if values else 0.0
 
 
+def pages_of_units(plan: ModelPlan, graph: Graph, chosen: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+    """The units that get a page of their own, by layer. chosen: the featured ones."""
+    match plan.config.unit_pages:
+        case "all":
+            return {layer.name: tuple(range(layer.num_units)) for layer in plan.layers(graph)}
+        case "featured":
+            return {layer: tuple(units) for layer, units in chosen.items()}
+    return {}
+
+
 class NotMeasured(Exception):  # noqa: N818 -- not an error: what is not stored yet will be
     """What a choice depends on is not stored."""
 
