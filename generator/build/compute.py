@@ -13,6 +13,7 @@ import numpy as np
 
 from generator import sources
 from generator.build.arrays import compact, to_bytes
+from generator.build.devices import use_every_core
 from generator.config.schema import SourceConfig
 from generator.errors import NetworkError, Problem
 from generator.naming import unique_slugs
@@ -76,7 +77,7 @@ class LazyNetwork:
 
             from generator.network.execute import Network
 
-            _use_every_core()
+            use_every_core()
             if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
                 jax.config.update("jax_compilation_cache_dir", str(self._compiled.resolve()))
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -109,13 +110,3 @@ def weights_files(graph: Graph) -> Mapping[str, Sequence[str]]:
         layer: [f"{stem}.{name}.npy" for name in ("kernel", "scale", "offset")]
         for layer, stem in zip(layers, stems, strict=True)
     }
-
-
-def _use_every_core() -> None:
-    """Make each core of the CPU a device of its own, where JAX has not begun to compute yet."""
-    import jax
-
-    try:
-        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
-    except RuntimeError:
-        return  # it has; then one device does all

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from generator.build import digest
 from generator.build.arrays import from_bytes, to_bytes
 from generator.build.compute import weights_files
-from generator.build.model_plan import ModelPlan, drawing_digest
+from generator.build.model_plan import INPUT, ModelPlan, drawing_digest
 from generator.build.registry import RECORD, drawn_files
 from generator.build.stimuli import answers_to_stimuli, stimuli_for
 from generator.build.task import Files, Group, Inputs, Task, Use
@@ -109,8 +111,11 @@ def _tuning_task(plan: ModelPlan, graph: Graph) -> Task:
 def _visualise_task(plan: ModelPlan, settings: FeatureVisView, visualiser: LazyVisualiser, layer: str, unit: int) -> Task:
     made = settings.model_dump(mode="json", exclude={"select"})
 
-    def run(works: Sequence[tuple[str, int]], _: Inputs) -> list[Files]:
-        found, setup = visualiser.units(works)
+    natural = settings.parameterisation == "maco"
+    probes = [plan.task_id("probe", probe.info.name) for probe in plan.probes] if natural else []
+
+    def run(works: Sequence[tuple[str, int]], inputs: Inputs) -> list[Files]:
+        found, setup = visualiser.units(works, lambda: np.stack([from_bytes(inputs.read(name, INPUT)) for name in probes]))
         return [
             {
                 IMAGES: to_bytes(one.images),
@@ -134,8 +139,9 @@ def _visualise_task(plan: ModelPlan, settings: FeatureVisView, visualiser: LazyV
         "code": digest.of_code("generator.build.visualise", "generator.build.compute"),
         "optax": digest.of_libraries("optax"),
     }
+    uses = {name: Use(name, (INPUT,)) for name in probes}
     group = Group(plan.task_id("visualise", layer), visualiser.units_at_a_time, run)
-    return Task.in_group(plan.task_id("visualise", layer, f"u{unit}"), parameters, {}, group, (layer, unit))
+    return Task.in_group(plan.task_id("visualise", layer, f"u{unit}"), parameters, uses, group, (layer, unit))
 
 
 def _feature_vis_task(plan: ModelPlan, settings: FeatureVisView, layer: str, units: Sequence[Task]) -> Task:

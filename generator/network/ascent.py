@@ -18,7 +18,7 @@ import numpy as np
 
 from generator.network.program import Slot, evaluate, needed
 from generator.network.rectify import redirected
-from generator.network.rewrite import FoldedLayer, rewrite
+from generator.network.rewrite import FoldedLayer, Rewritten, rewrite
 from generator.network.trace import Node, Trace
 
 #: How many segments the steps are divided into at most. More of them waste less work behind the layer that is climbed, but
@@ -31,6 +31,7 @@ RECTIFIERS = frozenset(
 )
 
 Positions = Callable[[int, int], np.ndarray]
+Prepare = Callable[[Iterable[Slot], Callable[[Mapping[Slot, jax.Array]], list[jax.Array]]], list[jax.Array]]
 _Values = tuple[jax.Array, ...]
 
 
@@ -65,8 +66,8 @@ class Ascent:
 
     A unit's answer is its pre-activation, so that a bound such as ReLU6's does not end the climb; where a rectifier follows,
     answers below zero do not count (as long as there are any above). It returns the scores `(n,)`, the weighted sum over
-    `positions` of `answers = sum(units * pre-activation)`; the peaks `(n,)`, the largest answers; and the gradient of the scores
-    with respect to the images.
+    `positions` of `answers = sum(units * pre-activation)`; the peaks `(n,)`, the largest answers; and the gradient of the
+    scores with respect to the images.
     """
 
     layers: tuple[str, ...]
@@ -104,7 +105,7 @@ def build(
     traced: Trace,
     layers: Iterable[str],
     positions: Positions,
-    prepare: Callable[[Iterable[Slot], Callable[[Mapping[Slot, jax.Array]], list[jax.Array]]], list[jax.Array]],
+    prepare: Prepare,
 ) -> Ascent:
     """The ascent of `layers` in `traced`. prepare: evaluates what depends on parameters alone (`Network`)."""
     rewritten = rewrite(traced)
@@ -155,13 +156,46 @@ def build(
         scores, peaks, (gradient,) = climb(0, (images,))
         return scores, peaks, gradient
 
-    def constants(values: Mapping[Slot, jax.Array]) -> list[jax.Array]:
-        return [rewritten.folded[slot](values) if slot in rewritten.folded else values[slot] for slot in frontier]
-
-    reads = [slot for s in frontier for slot in rewritten.reads.get(s, [s])]
     names = {node.pre: name for name, node in traced.nodes.items()}
     width = max(traced.program.shapes[tap.slot][tap.channels] for tap in taps)
-    return Ascent(tuple(names[tap.slot] for tap in taps), width, function, prepare(reads, constants))
+    return Ascent(tuple(names[tap.slot] for tap in taps), width, function, _constants(rewritten, frontier, prepare))
+
+
+@dataclass(frozen=True)
+class Climbable:
+    """Pre-activations of some layers, for objectives of any kind; compiled as one program for these layers.
+
+    `function(constants, images, is_open)` is pure and returns them by layer, maps as `(n, h, w, c)`, vectors as `(n, c)`.
+    """
+
+    function: Callable[..., dict[str, jax.Array]]
+    constants: list[jax.Array]
+
+
+def build_climbable(traced: Trace, layers: Sequence[str], prepare: Prepare) -> Climbable:
+    """As `build`, for objectives that are no weighted sum of one layer's units."""
+    rewritten = rewrite(traced)
+    open_slot = len(traced.program.shapes) + 2 * len(traced.nodes)
+    nodes = {name: traced.nodes[name] for name in layers}
+    body, alive = needed(redirected(rewritten.steps, traced, open_slot), [node.pre for node in nodes.values()])
+    frontier = sorted(slot for slot in alive if slot in rewritten.plain or slot in rewritten.folded)
+
+    def function(constants: Sequence[jax.Array], images: jax.Array, is_open: jax.Array) -> dict[str, jax.Array]:
+        known = {**dict(zip(frontier, constants, strict=True)), open_slot: is_open, traced.program.images: images}
+        found = evaluate(body, known)
+        ordered = {name: node.layout or range(found[node.pre].ndim) for name, node in nodes.items()}
+        return {name: jnp.transpose(found[node.pre], ordered[name]) for name, node in nodes.items()}
+
+    return Climbable(function, _constants(rewritten, frontier, prepare))
+
+
+def _constants(rewritten: Rewritten, frontier: Sequence[Slot], prepare: Prepare) -> list[jax.Array]:
+    """The values of `frontier`, which depend on parameters alone."""
+
+    def derive(values: Mapping[Slot, jax.Array]) -> list[jax.Array]:
+        return [rewritten.folded[slot](values) if slot in rewritten.folded else values[slot] for slot in frontier]
+
+    return prepare([slot for s in frontier for slot in rewritten.reads.get(s, [s])], derive)
 
 
 def _taps(traced: Trace, layers: Iterable[str]) -> list[_Tap]:

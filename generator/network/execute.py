@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -156,7 +156,21 @@ class Network:
         """
         traced = self._traced(batch, tuple(size or self.input_shape))
         names = [_node(traced, name).name for name in layers]
-        return ascent.build(traced, names, positions, lambda wanted, derive: self._prepare(traced.program, wanted, derive))
+        return ascent.build(traced, names, positions, partial(self._prepare, traced.program))
+
+    def climbable(self, layers: Iterable[str], *, batch: int, size: tuple[int, int, int] | None = None) -> ascent.Climbable:
+        """Pre-activations of `layers` for `batch` images of `size`, for objectives of any kind. Raises as `ascent` does."""
+        traced = self._traced(batch, tuple(size or self.input_shape))
+        names = [_node(traced, name).name for name in layers]
+        return ascent.build_climbable(traced, names, partial(self._prepare, traced.program))
+
+    def takes(self, size: tuple[int, int, int]) -> bool:
+        """Whether the network can be traced for images of `size` `(h, w, c)`, which need not be its own."""
+        try:
+            self._traced(1, tuple(size))
+        except Exception:  # whatever the network's own code raises for shapes that do not fit
+            return False
+        return True
 
     def _traced(self, batch: int, size: tuple[int, ...]) -> Trace:
         key = (batch, *size)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.errors import Problem, UserError
-from generator.network.execute import Network, Tap
+from generator.network.execute import Network, Tap, Tapped
 from generator.network.tally import LayerSurvey, Picks, Tally
 
 #: Images of one call; and of one where maps are kept.
@@ -34,18 +34,19 @@ def survey(
     picks: Picks,
     labels: Sequence[int] | None = None,
     num_classes: int = 0,
+    run: Tapped | None = None,
 ) -> dict[str, LayerSurvey]:
     """What `num_images` images do to every unit of `layers` (whose activations are maps or vectors), by layer.
 
     read: gives image `0 ... num_images - 1` as the network's input, float32 `(h, w, c)`; called in order, in another thread.
-    picks: how many images are kept of each unit. labels: each image's class, `0 ... num_classes - 1`.
-    Raises the `UserError`s of `read`, all of them in one.
+    picks: how many images are kept of each unit. labels: each image's class, `0 ... num_classes - 1`. run: from `compiled`, for
+    who surveys more than once. Raises the `UserError`s of `read`, all of them in one.
     """
     nodes = [network.graph.by_name[layer] for layer in layers]
     num_positions = [node.spatial[0] * node.spatial[1] if node.spatial else 1 for node in nodes]
     tally = Tally([node.num_units for node in nodes], num_positions, num_images, picks, labels, num_classes)
     batch = min(BATCH, num_images)
-    run = network.tapped([Tap(layer) for layer in layers], batch=batch, reduce=peaks)
+    run = run or compiled(network, layers, num_images)
     before: tuple[list[int], list[jax.Array]] | None = None
     for numbers, images in _batches(read, range(num_images), batch):
         found = run(images)  # returns at once, so that the images before are counted while these are computed
@@ -55,6 +56,11 @@ def survey(
     if before is not None:
         _count(tally, *before)
     return dict(zip(layers, tally.layers(), strict=True))
+
+
+def compiled(network: Network, layers: Sequence[str], num_images: int) -> Tapped:
+    """What `survey` runs: the `peaks` of `layers` for a batch of images."""
+    return network.tapped([Tap(layer) for layer in layers], batch=min(BATCH, num_images), reduce=peaks)
 
 
 def recall(

@@ -16,7 +16,8 @@ from generator.render.sheets import photo_sheets
 class Visualised:
     """What was found for one unit.
 
-    images: uint8 `(k, size, size, 1 | 3 | 4)`: positive, then negative if there is one, then diverse. excited: whether the unit answers to the positive one at all. The other numbers are as in `records.VisualisedUnit`.
+    images: uint8 `(k, size, size, 1 | 3 | 4)`: positive, then negative if there is one, then diverse. excited: whether the unit
+    answers to the positive one at all. The other numbers are as in `records.VisualisedUnit`.
     """
 
     unit: int

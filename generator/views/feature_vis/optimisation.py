@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from generator.views.feature_vis.objectives import Objective
 from generator.views.feature_vis.parameterisations import Parameterisation
 from generator.views.feature_vis.transforms import Crops, Robustness, Scaling, cropped, framed, sampled, unmoved
 
@@ -49,6 +50,16 @@ class Climbed:
 
 
 jax.tree_util.register_dataclass(Climbed, ("images", "opacity", "start", "reached", "peak"), ())
+
+
+def slope_of(objective: Objective, values: Callable[[jax.Array, jax.Array], dict[str, jax.Array]]) -> Slope:
+    """The slope of any objective. values: of its layers, from what the network is fed and `is_open`. Peaks are its scores."""
+
+    def slope(fed: jax.Array, is_open: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        scores, pull = jax.vjp(lambda fed: objective.of(values(fed, is_open)), fed)
+        return scores, scores, pull(jnp.ones_like(scores))[0]
+
+    return slope
 
 
 class _State(NamedTuple):

@@ -187,3 +187,8 @@ class Scaling:
     def fed(self, images: jax.Array) -> jax.Array:
         ordered = images[..., ::-1] if self.reverse else images
         return ordered * self.factor + self.offset
+
+    def shown(self, inputs: np.ndarray) -> np.ndarray:
+        """The inverse of `fed`."""
+        images = (inputs - self.offset) / self.factor
+        return images[..., ::-1] if self.reverse else images
