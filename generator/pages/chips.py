@@ -11,11 +11,15 @@ from generator.records import Record
 #: Names of image channels, in the order a model reads them.
 CHANNELS = {"rgb": ("red", "green", "blue"), "bgr": ("blue", "green", "red"), "grey": ("grey",)}
 
+#: Kinds whose unit `i` stands for unit `i` of the layer before.
+PASSING = ("mean", "avg_pool", "max_pool")
+
 
 class UnitChip(Record):
     """text: the class a unit stands for, else `layer · unit`. href: None for an image channel and for a layer without a page.
 
-    cell: its feature visualisation, else its map on the first image it answers to, else its filter; None without any.
+    cell: its feature visualisation, else its map on the first image it answers to, else its filter; that of the unit it passes
+    on, as a global mean does; None without any.
     Drawn by `unit_chip` of `partials/pieces.html.jinja` on pages that load `units.css`.
     """
 
@@ -49,9 +53,8 @@ def thumbnail(model: Model, layer: str, unit: int) -> tiles.Cell | None:
     """Worked out once for each unit: a unit is named on many pages."""
     key = (layer, unit)
     if key not in model.thumbnails:
-        model.thumbnails[key] = (
-            _visualisation(model, layer, unit) or _map(model, layer, unit) or filter_cell(model, layer, unit)
-        )
+        found = _visualisation(model, layer, unit) or _map(model, layer, unit) or filter_cell(model, layer, unit)
+        model.thumbnails[key] = found or _passed_on(model, layer, unit)
     return model.thumbnails[key]
 
 
@@ -70,6 +73,15 @@ def _map(model: Model, layer: str, unit: int) -> tiles.Cell | None:
         if maps and maps.map_size != (1, 1) and maps.statistics.state[unit] == "ok":
             return tiles.cell(maps.tile_sheets, unit, tiles.map_colours(maps.signed))
     return None
+
+
+def _passed_on(model: Model, layer: str, unit: int) -> tiles.Cell | None:
+    """A layer without pictures of its own that reads one layer unit by unit shows the units it reads."""
+    node = model.graph.by_name.get(layer)
+    if node is None or node.kind not in PASSING or len(node.inputs) != 1 or node.inputs[0] == INPUT:
+        return None
+    source = node.inputs[0]
+    return thumbnail(model, source, unit) if model.graph.by_name[source].num_units == node.num_units else None
 
 
 def filter_cell(model: Model, layer: str, unit: int) -> tiles.Cell | None:

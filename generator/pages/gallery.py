@@ -7,7 +7,10 @@ from functools import cached_property
 from generator.pages import tiles, urls
 from generator.pages.assets import asset
 from generator.pages.content import Frame, GalleryContent, Link, ModelContent
-from generator.records import ColorTable, FeatureMaps, ProbeInfo, ProbePictures
+from generator.records import ColorTable, DatasetImage, FeatureMaps, ProbeInfo, ProbePictures, UnitExemplars
+
+#: Dataset images on one page.
+IMAGES_A_PAGE = 2_000
 
 
 class Model:
@@ -20,6 +23,7 @@ class Model:
         self.graph = content.graph
         self.thumbnails: dict[tuple[str, int], tiles.Cell | None] = {}
         self._visualised: dict[str, dict[int, int]] = {}
+        self._exemplars: dict[str, dict[int, UnitExemplars]] = {}
 
     @cached_property
     def maps(self) -> dict[tuple[str, str, str], FeatureMaps]:
@@ -64,6 +68,26 @@ class Model:
             self._visualised[layer] = {u.unit: place for place, u in enumerate(found.units)} if found else {}
         return self._visualised[layer]
 
+    def exemplars_of(self, layer: str) -> dict[int, UnitExemplars]:
+        """By unit."""
+        if layer not in self._exemplars:
+            found = self.content.exemplars.get(layer)
+            self._exemplars[layer] = {u.unit: u for u in found.units} if found else {}
+        return self._exemplars[layer]
+
+    @cached_property
+    def dataset_images(self) -> dict[int, DatasetImage]:
+        """By their numbers in the dataset."""
+        return {image.index: image for image in self.content.images.images} if self.content.images else {}
+
+    @cached_property
+    def _image_places(self) -> dict[int, int]:
+        return {index: place for place, index in enumerate(self.dataset_images)}
+
+    def image_href(self, page: str, index: int) -> str:
+        """The way from `page` to a dataset's image that occurs among exemplars."""
+        return f"{urls.relative(page, self.places.images_page(self._image_places[index] // IMAGES_A_PAGE))}#i{index}"
+
     def unit_href(self, page: str, layer: str, unit: int) -> str | None:
         """The way from `page` to a unit: its own page, else its place on its layer's; None for a layer without a page."""
         place = self.places.layers.get(layer)
@@ -71,9 +95,9 @@ class Model:
             return None
         if unit in self.paged.get(layer, ()):
             return urls.relative(page, self.places.unit(layer, unit))
-        return urls.relative(page, place) + self._fragment(layer, unit)
+        return urls.relative(page, place) + self.fragment(layer, unit)
 
-    def _fragment(self, layer: str, unit: int) -> str:
+    def fragment(self, layer: str, unit: int) -> str:
         """Where a unit stands on its layer's page, which may be without maps."""
         filters = self.content.filters.get(layer)
         if layer in self.maps_by_layer or unit in self.visualised(layer):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from generator.pages.content import GalleryContent, Page
 from generator.pages.gallery import Gallery
+from generator.pages.hierarchy_page import hierarchy_pages
+from generator.pages.images_page import images_pages
 from generator.pages.journey_page import journey_pages
 from generator.pages.layer_page import layer_pages
 from generator.pages.model_page import model_page
 from generator.pages.site_pages import absolute_pages, site_pages
+from generator.pages.unit_page import unit_pages
 
 
 def outline(content: GalleryContent) -> list[Page]:
@@ -20,6 +23,9 @@ def outline(content: GalleryContent) -> list[Page]:
     for model in gallery.models:
         pages.append(model_page(gallery, model))
         pages.extend(layer_pages(gallery, model))
+        pages.extend(unit_pages(gallery, model))
+        pages.extend(images_pages(gallery, model))
+        pages.extend(hierarchy_pages(gallery, model))
         pages.extend(journey_pages(gallery, model))
     if content.base_url:
         pages.extend(absolute_pages(gallery, content.base_url, pages))

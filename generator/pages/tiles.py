@@ -13,6 +13,8 @@ from generator.network.graph import ReceptiveField
 from generator.records import Record, Sheet
 
 Colours = Literal["upwards", "around", "bgr"]
+#: Photographs and optimised images of fewer pixels a side are enlarged without smoothing, as maps are.
+SMOOTH_FROM_PX = 64
 SAFE_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._/-]*")
 
 

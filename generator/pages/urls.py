@@ -2,16 +2,16 @@
 
 index.html · about.html · m/<model>/index.html · m/<model>/<layer>.html · m/<model>/probes/<probe>.html
 m/<model>/<layer>/filters.html: the strongest inputs of its filters, where they are too many for the layer's page
-m/<model>/<layer>/u0123.html: one unit · m/<model>/images.html#i<index>: dataset images among exemplars
+m/<model>/<layer>/u0123.html: one unit · m/<model>/images.html#i<index>: dataset images among exemplars (more: images/2.html)
 m/<model>/hierarchy.html: how patterns build on each other
 m/<model>/<layer>.js: the layer's numbers, read by its page and by journeys when a tile is opened
 """
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 from generator.naming import unique_slugs
@@ -40,6 +40,10 @@ class ModelPlaces:
     filters: dict[str, str]
     folders: dict[str, str]
     probes: dict[str, str]
+
+    def images_page(self, number: int) -> str:
+        """The dataset's images fill one page, or several from 0 on."""
+        return self.images if number == 0 else f"{self.images.removesuffix('.html')}/{number + 1}.html"
 
     def unit(self, layer: str, unit: int) -> str:
         return f"{self.folders[layer]}/u{unit:04d}.html"
@@ -70,8 +74,15 @@ def root(page: str) -> str:
 
 
 def relative(page: str, target: str) -> str:
-    """The link on `page` that leads to `target`, percent-encoded."""
-    return quote(posixpath.relpath(target, posixpath.dirname(page) or "."))
+    """The link on `page` that leads to `target`, percent-encoded. Both are paths from the root, without dots."""
+    return _way(page.rpartition("/")[0], target)
+
+
+@lru_cache(maxsize=1 << 16)
+def _way(folder: str, target: str) -> str:
+    here, there = folder.split("/") if folder else [], target.split("/")
+    shared = next((i for i, (a, b) in enumerate(zip(here, there[:-1], strict=False)) if a != b), min(len(here), len(there) - 1))
+    return quote("../" * (len(here) - shared) + "/".join(there[shared:]))
 
 
 def absolute(base_url: str, target: str) -> str:

@@ -6,9 +6,6 @@ from generator.pages import tiles, wording
 from generator.pages.gallery import Model
 from generator.records import FeatureVis, FeatureVisSetup, Record
 
-#: Images of fewer pixels a side are shown by whole numbers, without smoothing.
-SMOOTH_FROM_PX = 64
-
 OBJECTIVES = {
     "channel": "the mean of the unit’s whole map",
     "neuron": "the middle position of the unit’s map",
@@ -63,13 +60,13 @@ def vis_section(model: Model, layer: str) -> VisSection | None:
 
 
 def is_smooth(found: FeatureVis) -> bool:
-    return found.sheets[0].tile_px[0] >= SMOOTH_FROM_PX
+    return found.sheets[0].tile_px[0] >= tiles.SMOOTH_FROM_PX
 
 
 def _sizes(px: int, count: int) -> tuple[int, int, int]:
     """The more tiles, the smaller; never more than twice as large as they are, except for small ones."""
     target = 160 if count <= 24 else 128 if count <= 192 else 104
-    if px < SMOOTH_FROM_PX:
+    if px < tiles.SMOOTH_FROM_PX:
         return tuple(round(px * scale) for scale in tiles.scales((px, px), target))  # type: ignore[return-value]
     middle = min(target, 2 * px)
     return round(middle * 0.6), middle, min(round(middle * 1.75), 2 * px)
