@@ -16,6 +16,8 @@ from generator.records import ColorTable, Picture, Record, Sheet
 
 #: Best exemplars below each unit.
 SHOWN_PATCHES = 3
+#: Pictures of fewer pixels a side are enlarged in squares.
+SMOOTH_FROM_PX = 64
 
 
 class Piece(Record):
@@ -66,7 +68,10 @@ class Column(Record):
 
 
 class SheetFile(Record):
+    """smooth: whether its pictures are drawn smoothly; small ones show their pixels."""
+
     file: str
+    smooth: bool
     columns: int
 
 
@@ -91,12 +96,13 @@ class _Sheets:
     """Numbers sheets as they occur, so that each is named once on the page."""
 
     def __init__(self) -> None:
-        self.places: dict[tuple[str, int], int] = {}
+        self.files: dict[str, SheetFile] = {}
 
-    def piece(self, sheets: list[Sheet], place: int) -> Piece:
+    def piece(self, sheets: list[Sheet], place: int, *, of_map: bool = False) -> Piece:
         cell = tiles.cell(sheets, place)
-        number = self.places.setdefault((cell.file, cell.columns), len(self.places))
-        return Piece(sheet=number, column=cell.column, row=cell.row)
+        smooth = not of_map and min(sheets[0].tile_px) >= SMOOTH_FROM_PX
+        self.files.setdefault(cell.file, SheetFile(file=cell.file, columns=cell.columns, smooth=smooth))
+        return Piece(sheet=list(self.files).index(cell.file), column=cell.column, row=cell.row)
 
 
 def hierarchy_pages(gallery: Gallery, model: Model) -> list[Page]:
@@ -128,7 +134,7 @@ def _view(gallery: Gallery, model: Model, page: str) -> HierarchyView:
         model=model.link(page),
         photo=model.first_probe.shown if model.first_probe else None,
         columns=columns,
-        sheets=tuple(SheetFile(file=file, columns=columns) for file, columns in sheets.places),
+        sheets=tuple(sheets.files.values()),
         visualised=any(c.picture == "visualisation" for found in chosen for c in found),
         patched=any(unit.patches for column in columns for unit in column.units),
         measured=any(value is not None for found in measured for _, value in found),
@@ -191,7 +197,7 @@ def _representative(model: Model, page: str, unit: Candidate, sheets: _Sheets) -
         name=name,
         named=named,
         href=model.unit_href(page, unit.layer, unit.unit),
-        picture=sheets.piece(unit.sheets, unit.place),
+        picture=sheets.piece(unit.sheets, unit.place, of_map=maps is not None),
         colours=tiles.map_colours(maps.signed) if maps else None,
         patches=_patches(model, unit, sheets),
     )

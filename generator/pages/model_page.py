@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from generator.pages import architecture, tiles, urls, wording
+from generator.pages import architecture, representatives, tiles, urls, wording
 from generator.pages.content import Fact, Frame, Page
 from generator.pages.gallery import Gallery, Model
 from generator.records import ColorTable, FeatureMaps, Picture, Record, Sheet, WeightsInfo
 
 #: How many maps of a layer its row in the table shows at most: the first row of the strip's file, cut by CSS.
 SHOWN_MAPS = 6
+#: Tiles below the title.
+RIBBON = 18
 #: About how high they are.
 MAP_PX = 56
 
@@ -45,11 +47,14 @@ class ProbeCard(Record):
 
 
 class ModelView(Record):
+    """mosaic: visualisations from early to late, else maps. hierarchy: the way to that page."""
+
     frame: Frame
     title: str
     description: str
     facts: tuple[Fact, ...]
     mosaic: tuple[tiles.Cell, ...]
+    hierarchy: str | None
     architecture: architecture.Architecture
     layers: tuple[LayerRow, ...]
     probes: tuple[ProbeCard, ...]
@@ -74,7 +79,8 @@ def model_page(gallery: Gallery, model: Model) -> Page:
         title=info.title,
         description=info.description,
         facts=_facts(model),
-        mosaic=mosaic(model, 18),
+        mosaic=representatives.ribbon(model, RIBBON) or mosaic(model, RIBBON),
+        hierarchy=representatives.href(model, page),
         architecture=architecture.draw(model.graph, lambda layer: _href(model, page, layer.name)),
         layers=rows,
         probes=tuple(probe_card(model, page, place) for place in range(len(model.content.probes))),

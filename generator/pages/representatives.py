@@ -103,7 +103,7 @@ def ribbon(model: Model, count: int) -> tuple[tiles.Cell, ...]:
     score = scores(model)
     by_layer = [found for layer in model.graph.layers if (found := _visualised(model, layer))]
     picked = _spread(model, by_layer, score, count)
-    return tuple(tiles.cell(c.sheets, c.place) for c in picked) if len(picked) == count else ()
+    return tuple(tiles.cell(c.sheets, c.place, smooth=True) for c in picked) if len(picked) == count else ()
 
 
 def _pick(model: Model, by_layer: list[list[Candidate]], score: Callable[[Key], float], count: int) -> list[Candidate]:

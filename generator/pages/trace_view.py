@@ -15,7 +15,7 @@ from generator.pages.tracing import Strand, trace
 from generator.records import Record
 
 #: Inputs of each unit that are followed, how deep, and how many units are shown.
-BREADTH, DEPTH, LIMIT = 3, 4, 30
+BREADTH, DEPTH, LIMIT = 3, 4, 24
 #: What stands for a node where paths part.
 SIGNS = {"add": "+", "gate": "×"}
 
@@ -110,4 +110,4 @@ def _bud(model: Model, page: str, links: Sequence[Wired], fed: Wired, *, joins: 
 
 def _parts(text: str) -> tuple[str, ...]:
     """A name cut behind its slashes and dots: `blocks/3/conv · 7` as blocks/, 3/, conv · 7."""
-    return tuple(re.findall(r"[^/.]*[/.]|[^/.]+$", text))
+    return tuple(re.findall(r"[^/.]*[/.]|[^/.]+$", text.replace(" · ", " ·\N{NO-BREAK SPACE}")))
