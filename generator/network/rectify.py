@@ -8,7 +8,7 @@ only to get away.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from generator.network.program import Constant, Operand, Slot
+from generator.network.program import Constant, Operand, Slot, evaluate
 from generator.network.trace import Trace
 
 
@@ -74,9 +74,10 @@ def redirected(steps: Sequence[Any], traced: Trace, open_slot: Slot) -> list[Any
     for step in steps:
         for slot in step.slots:
             readers[slot] = readers.get(slot, 0) + 1
+    scalars = _scalars(steps, traced)
     found: list[Any] = []
     for step in steps:
-        limits = _limits(step, traced)
+        limits = _limits(step, traced, scalars)
         if limits is None:
             found.append(step)
             continue
@@ -89,21 +90,31 @@ def redirected(steps: Sequence[Any], traced: Trace, open_slot: Slot) -> list[Any
     return found
 
 
-def _limits(step: Any, traced: Trace) -> tuple[Slot, float | None, float | None] | None:
+def _scalars(steps: Sequence[Any], traced: Trace) -> dict[Slot, jax.Array]:
+    """Numbers that steps make of constants alone: `jnp.clip` converts its bounds first."""
+    known: dict[Slot, jax.Array] = {}
+    for step in steps:
+        if traced.program.shapes[step.outputs[0]] == () and all(slot in known for slot in step.slots):
+            evaluate([step], known)
+    return known
+
+
+def _limits(step: Any, traced: Trace, scalars: Mapping[Slot, jax.Array]) -> tuple[Slot, float | None, float | None] | None:
     """What a step limits, and to what; None for any other step."""
     op = getattr(step, "op", None)
     if op == "clamp":
         low, x, high = step.inputs
-        bounds = _number(low), _number(high)
+        bounds = _number(low, scalars), _number(high, scalars)
         return (x, *bounds) if x in traced.active and None not in bounds else None
     if op not in ("max", "min"):
         return None
-    numbers = [number for operand in step.inputs if (number := _number(operand)) is not None]
+    numbers = [number for operand in step.inputs if (number := _number(operand, scalars)) is not None]
     values = [operand for operand in step.inputs if isinstance(operand, int) and operand in traced.active]
     if len(numbers) != 1 or len(values) != 1:
         return None
     return (values[0], numbers[0], None) if op == "max" else (values[0], None, numbers[0])
 
 
-def _number(operand: Operand) -> float | None:
-    return float(operand.value) if isinstance(operand, Constant) and np.ndim(operand.value) == 0 else None
+def _number(operand: Operand, scalars: Mapping[Slot, jax.Array]) -> float | None:
+    value = operand.value if isinstance(operand, Constant) else scalars.get(operand)
+    return float(value) if value is not None and np.ndim(value) == 0 else None
