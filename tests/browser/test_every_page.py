@@ -23,6 +23,7 @@ PAGES = {
     "layer, a tile open": "m/net/corners.html?probe=x-0#u3",
     "inputs": "m/net/corners/filters.html",
     "journey": "m/net/probes/noise.html",
+    "hierarchy": "m/net/hierarchy.html",
 }
 #: What has a role and must have a name, as screen readers are told.
 NAMELESS = re.compile(r"^\s*- (?:link|button|radio|img|dialog|group)(?: \[[^\]]*\])*:?$", re.MULTILINE)
