@@ -17,11 +17,12 @@ MOST_ALONE = {"spatial": 12_000, "matrix": 3_000}
 class Input(Record):
     """One input of a filter. source: its place in the section's `sources`. weight: of two digits, with its sign.
 
-    sheet, column, row: where its slice is drawn; None in a weight matrix.
+    href: the way to that unit, empty without one. sheet, column, row: where its slice is drawn; None in a weight matrix.
     """
 
     source: int
     channel: int
+    href: str
     weight: str
     sheet: int | None = None
     column: int = 0
@@ -31,13 +32,13 @@ class Input(Record):
 class InputsSection(Record):
     """filters: strongest inputs of each filter, at most `shown` of `num_strongest`. sources: href is empty without a page.
 
-    names: the class of every filter of an output; else empty. of: where a filter's own tile or unit is, up to its number.
+    names: the class of every filter of an output; else empty. of: where each filter's own tile or unit is, empty for nowhere.
     files, columns: of the sheets of slices.
     """
 
     look: str
     names: tuple[str, ...]
-    of: str
+    of: tuple[str, ...]
     shown: int
     num_strongest: int
     sources: tuple[Link, ...]
@@ -97,7 +98,10 @@ def section(model: Model, filters: Filters, page: str, layer: str) -> InputsSect
     return InputsSection(
         look=filters.look,
         names=model.unit_names(filters.layer),
-        of=f"{layer}#{'f' if filters.sheets else 'u'}",
+        of=tuple(
+            f"{layer}#f{unit}" if filters.sheets else layer + model.fragment(filters.layer, unit)
+            for unit in range(filters.num_units)
+        ),
         shown=shown,
         num_strongest=filters.num_strongest,
         sources=tuple(source(model, name, page) for name in names),
@@ -110,6 +114,7 @@ def section(model: Model, filters: Filters, page: str, layer: str) -> InputsSect
                 Input(
                     source=names.index(strong.layer),
                     channel=strong.channel,
+                    href=model.unit_href(page, strong.layer, strong.channel) or "",
                     weight=wording.number(float(f"{strong.weight:.2g}")),
                     **_slice(filters, unit * filters.num_strongest + place),
                 )

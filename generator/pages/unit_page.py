@@ -158,7 +158,7 @@ def _words(model: Model, layer: Layer, unit: int, maps: tuple[unit_panels.MapTil
         unit_words.class_sentence(classes[unit]) if classes else "",
         unit_words.sight(layer),
         unit_words.answers(responses, layer, unit) if responses else unit_words.best_image([m.title for m in maps], maxima),
-        unit_words.shared_label(exemplars, model.dataset_images) if exemplars else "",
+        unit_words.shared_label(exemplars, model.dataset_images) if exemplars and content.images else "",
         unit_words.preference(tuning, unit) if tuning else "",
         "" if excited else "No image was found that excites it.",
     )

@@ -25,3 +25,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from small_gallery import small_gallery, write_site
 
     return write_site(*small_gallery(values=("activation", "pre_activation")), tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="session")
+def site_of_units(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with visualisations, exemplars and pages of units."""
+    from small_gallery import small_gallery, write_site
+
+    return write_site(*small_gallery(units=True), tmp_path_factory.mktemp("units"))
