@@ -13,7 +13,7 @@ TEST   := .venv/.installed-test
 PINS   := pyproject.toml constraints.txt .ci/venv
 
 .DEFAULT_GOAL := help
-.PHONY: help gallery serve train-fashion test lint bench clean
+.PHONY: help gallery serve train-fashion test lint bench bench-peers clean
 .DELETE_ON_ERROR:
 
 ##@ Gallery
@@ -39,6 +39,9 @@ lint: $(TEST) ## Check style and formatting
 
 bench: $(TEST) ## Measure speed and size against their budgets
 	@$(PY) -m tests.benchmarks.run
+
+bench-peers: ## Install what the benchmarks compare with into .venv-peers (a few GB)
+	@PYTHON='$(PYTHON)' .ci/venv peers
 
 clean: ## Remove caches and leftovers; .venv and OUT stay
 	@rm -rf .cnnscope build dist .pytest_cache .ruff_cache .hypothesis

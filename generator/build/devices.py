@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-#: Images that one device works on at a time. On a CPU two keep a layer's values in the cache of one core.
-ON_A_CPU, ON_AN_ACCELERATOR = 2, 16
+#: Images that one device works on at a time. On a CPU so few keep a layer's values in the cache of one core.
+ON_A_CPU, ON_AN_ACCELERATOR = 3, 16
 
 
 def use_every_core() -> None:
@@ -59,3 +59,10 @@ def placed(value: Any, spec: Any) -> Any:
     import jax
 
     return jax.device_put(value, jax.sharding.NamedSharding(mesh(), spec))
+
+
+def on_one(value: Any) -> Any:
+    """`value`, a pytree of arrays, on the first device alone."""
+    import jax
+
+    return jax.device_put(value, jax.local_devices()[0])
