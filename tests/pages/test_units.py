@@ -293,6 +293,7 @@ def test_words_say_what_was_measured(model):
     assert of("cat", "cat", "dog", "cat") == "3 of the 4 images that excite it most are labelled “cat”."
     assert of("cat", "cat", "cat") == "All 3 images that excite it most are labelled “cat”."
     assert of("cat", "cat", "dog", "eel") == ""
+    assert of("cat", "cat", "cat", "dog", "eel", "owl", "ape") == "", "less than half"
     assert of(None, None, None) == ""
     responses, tuning = model.content.responses["stem"], model.content.tuning["stem"]
     assert unit_words.answers(responses, layer, 4) == "It answers at 31 % of all positions of 400 images."

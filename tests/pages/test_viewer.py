@@ -144,3 +144,69 @@ def test_images_and_scales_are_chosen_without_a_script(chromium: Browser, site: 
     # The other image's sheet and photograph come only now.
     assert len(loaded) > count
     context.close()
+
+
+def background(page: Page, selector: str, pseudo: str = "::before") -> str:
+    return page.evaluate(f"getComputedStyle(document.querySelector('{selector}'), '{pseudo}').backgroundImage")
+
+
+def test_a_tile_opens_as_its_visualisation_and_as_its_map(page: Page, site_of_units: Path):
+    page.goto((site_of_units / "m/tiny/blocks.1.conv.html").as_uri() + "#u7")
+    page.wait_for_selector("#viewer-facts dl")
+    wanted = background(page, "#u7")
+    assert background(page, "#viewer-picture", "") == wanted
+    assert "Reached\n8.38" in page.inner_text("#viewer-facts")
+    assert "Its map on Cat" in page.inner_text("#viewer-facts")
+    page.click("#viewer-close")
+    page.check("#show-1", force=True)
+    page.click("#u7")
+    page.wait_for_selector("#viewer-facts dl")
+    assert background(page, "#u7") != wanted
+    assert background(page, "#viewer-picture", "") == background(page, "#u7")
+    assert "Maximum" in page.inner_text("#viewer-facts")
+    assert background(page, "#viewer-facts .vis") == wanted
+    page.click("#viewer-more")
+    page.wait_for_url("**/blocks.1.conv/u0007.html")
+    assert page.inner_text("h1") == "Unit 7"
+
+
+def test_what_a_unit_looks_for_leads_to_its_page(page: Page, site_of_units: Path):
+    page.goto((site_of_units / "m/tiny/blocks.1.conv.html").as_uri())
+    page.click("#u3")
+    page.wait_for_url("**/blocks.1.conv/u0003.html")
+
+
+def test_units_without_a_visualisation_still_open(page: Page, site_of_units: Path):
+    layer = (site_of_units / "m/tiny/blocks.0.depthwise.html").as_uri()
+    page.goto(layer)
+    assert [page.is_visible(f"#u{unit}") for unit in range(12)] == [unit in (0, 2, 5, 7, 11) for unit in range(12)]
+    page.goto(layer + "#u4")
+    page.reload()
+    wait_until_open(page)
+    page.wait_for_selector("#viewer-facts dl")
+    assert "Maximum" in page.inner_text("#viewer-facts")
+    page.keyboard.press("ArrowRight")
+    wait_for_address(page, "#u5")
+    assert "no image excites it" in page.inner_text("#viewer-facts")
+    page.keyboard.press("ArrowRight")
+    wait_for_address(page, "#u7")
+
+
+def test_an_image_in_the_address_asks_for_maps(page: Page, site_of_units: Path):
+    page.goto((site_of_units / "m/tiny/blocks.1.conv.html").as_uri() + "?probe=waves")
+    assert page.is_checked("#show-1")
+    assert page.is_visible(".probes")
+
+
+def test_maps_are_one_click_away_without_a_script(chromium: Browser, site_of_units: Path):
+    context = chromium.new_context(java_script_enabled=False, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.goto((site_of_units / "m/tiny/blocks.0.depthwise.html").as_uri())
+    assert not page.is_visible("#u4")
+    page.locator("label:has(#show-1)").click()
+    assert page.is_visible("#u4")
+    assert page.is_visible(".probes")
+    page.goto((site_of_units / "m/tiny/blocks.0.depthwise.html").as_uri() + "#u4")
+    page.reload()
+    assert page.is_visible("#u4"), "an address shows its tile whatever is chosen"
+    context.close()
