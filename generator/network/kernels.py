@@ -88,14 +88,14 @@ def depthwise_conv(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padd
     x: `(n, h, w, c)`. kernel: `(kh, kw, c)`. padding: `((top, bottom), (left, right))`. Returns `(n, h', w', c)`; equals
     `lax.conv_general_dilated` with `feature_group_count=c` up to rounding.
     """
-    return _shifted_sum(x, kernel, strides, padding, dilation)
+    return _computed_once(partial(_shifted_sum, strides=strides, padding=padding, dilation=dilation), x, kernel)
 
 
 def _computed_once(function: Callable[..., jax.Array], x: jax.Array, kernel: jax.Array) -> jax.Array:
     """`function(x, kernel)` in a branch that is always taken, which the compiler does not know.
 
-    Cheap sums are otherwise computed anew in every loop that reads them: here in the next layer, and in the gradients of the
-    activation function. A branch's result is kept.
+    Cheap sums are otherwise computed anew in every loop that reads them: in the next layer, in whatever is reduced from the map,
+    and in the gradients of the activation function. A branch's result is kept.
     """
     shape = jax.eval_shape(function, x, kernel)
     always = (lax.bitcast_convert_type(kernel.ravel()[0].astype(jnp.float32), jnp.uint32) | 1) != 0
@@ -103,8 +103,7 @@ def _computed_once(function: Callable[..., jax.Array], x: jax.Array, kernel: jax
 
 
 def _depthwise_forward(x, kernel, strides, padding, dilation):
-    once = partial(_shifted_sum, strides=strides, padding=padding, dilation=dilation)
-    return _computed_once(once, x, kernel), (x, kernel)
+    return depthwise_conv(x, kernel, strides, padding, dilation), (x, kernel)
 
 
 def _depthwise_backward(strides, padding, dilation, saved, cotangent):
