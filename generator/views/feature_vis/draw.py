@@ -29,14 +29,16 @@ class Visualised:
 
 
 def draw(layer: str, setup: FeatureVisSetup, found: Sequence[Visualised], has_negative: bool) -> Drawn:
-    """The record is `FeatureVis`. found: in rising order of units; images of units that were not excited are left grey."""
+    """The record is `FeatureVis`. A unit that was not excited has a grey tile, and no other images."""
     found = sorted(found, key=lambda each: each.unit)
     blank = np.full_like(found[0].images[0], 128)
+    blank[:, :, 3:] = 255  # opaque
     sheets, files = photo_sheets("unit", np.stack([each.images[0] if each.excited else blank for each in found]))
     units, more = [], []
     for each in found:
-        places = range(len(more), len(more) + len(each.images) - 1)
-        more.extend(each.images[1:])
+        others = each.images[1:] if each.excited else []
+        places = range(len(more), len(more) + len(others))
+        more.extend(others)
         negative = places[0] if has_negative and places else None
         units.append(
             VisualisedUnit(

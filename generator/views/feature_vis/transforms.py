@@ -34,7 +34,7 @@ class Robustness:
 
 @dataclass(frozen=True)
 class Affine:
-    """Where the frame's pixels lie in the image: `image = matrix @ frame + shift`, both from their centres, (row, column)."""
+    """Where the frame's pixels lie in the image: `image = matrix @ frame + shift`, both from `_middles`, (row, column)."""
 
     matrix: jax.Array
     shift: jax.Array
@@ -71,14 +71,19 @@ def framed(images: jax.Array, affine: Affine, frame: tuple[int, int]) -> jax.Arr
     return SURROUND + jax.vmap(partial(_warped, frame=frame))(images - SURROUND, affine.matrix, affine.shift)
 
 
-def _centred(shape: tuple[int, int]) -> jax.Array:
-    """Coordinates `(2, *shape)` of pixels from the middle of their image."""
-    return jnp.stack(jnp.meshgrid(*(jnp.arange(side) - (side - 1) / 2 for side in shape), indexing="ij"))
+def _middles(frame: tuple[int, int], size: int) -> tuple[float, float]:
+    """Where the frame has the middle of the image: pixels on pixels, so that an image at rest is never blurred."""
+    return tuple((side - size) // 2 + (size - 1) / 2 for side in frame)
+
+
+def _coordinates(shape: tuple[int, int], middle: tuple[float, float]) -> jax.Array:
+    """Of pixels, `(2, *shape)`, from `middle`."""
+    return jnp.stack(jnp.meshgrid(*(jnp.arange(n) - origin for n, origin in zip(shape, middle, strict=True)), indexing="ij"))
 
 
 def _places(matrix: jax.Array, shift: jax.Array, frame: tuple[int, int], size: int) -> jax.Array:
     """Image coordinates `(2, *frame)` of the frame's pixels."""
-    rows, columns = _centred(frame)
+    rows, columns = _coordinates(frame, _middles(frame, size))
     places = jnp.stack([matrix[i, 0] * rows + matrix[i, 1] * columns + shift[i] for i in (0, 1)])
     return places + (size - 1) / 2
 
@@ -123,8 +128,8 @@ def _warped_backward(frame, saved, cotangent):
     determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
     inverse = jnp.array([[matrix[1, 1], -matrix[0, 1]], [-matrix[1, 0], matrix[0, 0]]]) / determinant
     reach = jnp.abs(inverse).sum(axis=1)
-    moved = _centred((size, size)) - shift[:, None, None]
-    middle = [(side - 1) / 2 for side in frame]
+    moved = _coordinates((size, size), ((size - 1) / 2,) * 2) - shift[:, None, None]
+    middle = _middles(frame, size)
     near = [inverse[i, 0] * moved[0] + inverse[i, 1] * moved[1] + middle[i] for i in (0, 1)]
     first = [jnp.ceil(near[i] - reach[i]).astype(jnp.int32) for i in (0, 1)]
     total = jnp.zeros((size, size, channels), cotangent.dtype)
