@@ -1,6 +1,7 @@
 """A real gallery that builds in a second or two: a CNN of three layers, its checkpoint, and four probes.
 
 Weights are multiples of 1/8 and pixels whole numbers, so every sum is exact: activations are the same on every processor.
+Optimised images are not, and take longer; only what is about them is `featuring` them.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ CONFIG = {
             "labels": ["circle", "square", "<b>star</b>"],
             "layers": ["edges", "classes"],
             "probes": ["made", "own", "files"],
+            "views": {"feature_vis": False},
         }
     ],
     "probes": [
@@ -56,6 +58,15 @@ CONFIG = {
         {"name": "own", "kind": "npz", "path": "own.npz"},
         {"name": "files", "kind": "folder", "path": "pictures"},
     ],
+}
+#: Adds optimised images, exemplars and pages of three units.
+FEATURED = {
+    "feature_vis": {
+        "preset": "draft",
+        "steps": 4,
+        "select": [{"layers": ["edges"], "units": [0, 2]}, {"layers": ["classes"], "units": ["square"]}],
+    },
+    "exemplars": {"highest": 2, "lowest": 1, "spread": 0},
 }
 
 
@@ -100,6 +111,12 @@ class TinyGallery:
         (self.folder / "pictures").mkdir(exist_ok=True)
         Image.fromarray(random.integers(0, 256, (20, 24), np.uint8)).save(self.folder / "pictures" / "noise.png")
         self.write()
+        return self
+
+    def featuring(self) -> TinyGallery:
+        """The same with all that a gallery can have, in few steps: it is the way there that matters."""
+        self.config["datasets"] = [{"name": "same", "kind": "npz", "path": "own.npz"}]
+        self.model |= {"dataset": "same", "views": copy.deepcopy(FEATURED)}
         return self
 
     def write_weights(self, seed: int, shapes: dict[str, tuple[int, ...]] = SHAPES) -> None:

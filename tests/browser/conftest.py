@@ -45,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     (gallery.folder / "net.py").write_text(NETWORK)
     gallery.write_weights(seed=3, shapes=SHAPES)
     first = copy.deepcopy(CONFIG["models"][0])
-    first |= {"layers": "all", "views": {"feature_maps": {"values": ["activation", "pre_activation"]}}}
+    first |= {"layers": "all", "views": {"feature_vis": False, "feature_maps": {"values": ["activation", "pre_activation"]}}}
     second = copy.deepcopy(CONFIG["models"][0])
     second |= {"name": "swapped", "layers": ["edges"], "probes": ["own"]}
     second["preprocessing"] = {"range": [0, 255], "channels": "bgr"}

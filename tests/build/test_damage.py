@@ -37,7 +37,7 @@ def truncate(path: Path) -> None:
     [
         # A damaged file is read, and mended, by whatever needs it next.
         ("activations:net/noise", "outputs.npy", lambda tiny: tiny.model.update(labels=list("abc")), {"activations:net/noise"}),
-        ("network:net", "edges.kernel.npy", lambda tiny: tiny.model.update(views={"filters": {"num_strongest": 1}}),
+        ("network:net", "edges.kernel.npy", lambda tiny: tiny.model["views"].update(filters={"num_strongest": 1}),
          {"network:net"}),
         ("network:net", GRAPH, lambda tiny: None, {"network:net"}),
         ("outline", "outline.json", lambda tiny: None, {"outline"}),
