@@ -47,7 +47,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     first = copy.deepcopy(CONFIG["models"][0])
     first |= {"layers": "all", "views": {"feature_vis": False, "feature_maps": {"values": ["activation", "pre_activation"]}}}
     second = copy.deepcopy(CONFIG["models"][0])
-    second |= {"name": "swapped", "layers": ["edges"], "probes": ["own"]}
+    second |= {"name": "swapped", "layers": ["edges"], "probes": ["own"], "views": {}}
     second["preprocessing"] = {"range": [0, 255], "channels": "bgr"}
     gallery.config |= {"models": [first, second], "base_url": address}
     outcome = gallery.run("build")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.watching import Site, Watched, context
+from tests.pages.small_gallery import small_gallery, write_site
 
 PAGES = {
     "home": "index.html",
@@ -24,30 +26,69 @@ PAGES = {
     "inputs": "m/net/corners/filters.html",
     "journey": "m/net/probes/noise.html",
     "hierarchy": "m/net/hierarchy.html",
+    "unit": "m/net/edges/u0003.html",
+    "unit, a class": "m/net/classes-2/u0001.html",
+}
+#: Pages of a made-up gallery that has what would take long to compute.
+MADE_UP = {
+    "images": "m/tiny/images.html#i87",
+    "images, crops": "m/other/images.html",
+    "layer, visualisations of some": "m/tiny/blocks.0.depthwise.html",
+    "layer, a visualisation open": "m/tiny/blocks.1.conv.html#u3",
+    "layer, its own page under each": "m/tiny/blocks.0.project.html",
+    "unit, everything": "m/tiny/blocks.1.conv/u0004.html",
+    "unit, silent": "m/tiny/stem/u0001.html",
+    "unit, unexcited": "m/tiny/blocks.0.depthwise/u0005.html",
+    "unit, no visualisation": "m/tiny/blocks.0.project/u0003.html",
+    "unit, one number": "m/other/head/u0002.html",
 }
 #: What has a role and must have a name, as screen readers are told.
 NAMELESS = re.compile(r"^\s*- (?:link|button|radio|img|dialog|group)(?: \[[^\]]*\])*:?$", re.MULTILINE)
 
 
-def test_the_list_holds_every_type_of_page(served: Site):
-    def kind(path: str) -> str:
-        return re.sub(r"^m/[^/]+/(?!index)", "m/*/", re.sub(r"(?<=/)[^/]+(?=/filters\.html|\.html$)", "*", path))
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_site(*small_gallery(units=True), tmp_path_factory.mktemp("made-up"))
 
-    built = {file.relative_to(served.folder).as_posix() for file in served.folder.rglob("*.html")}
-    assert {kind(path) for path in built} == {kind(path.split("?")[0]) for path in PAGES.values()}
+
+def kind(path: str) -> str:
+    """The path with stars for the names of models, layers, units and probes."""
+    path = re.sub(r"^m/[^/]+/", "m/*/", re.split(r"[?#]", path)[0])
+    path = re.sub(r"[^/]+/(?=filters\.html$|u\d+\.html$)", "*/", path)
+    path = re.sub(r"(?<=/)u\d+(?=\.html$)|(?<=probes/)[^/]+(?=\.html$)", "*", path)
+    return re.sub(r"^m/\*/(?!(?:index|images|hierarchy)\.html$)[^/]+\.html$", "m/*/*.html", path)
+
+
+def test_the_lists_hold_every_type_of_page(served: Site, made_up: Path):
+    built = {kind(file.relative_to(served.folder).as_posix()) for file in served.folder.rglob("*.html")}
+    listed = {kind(path) for path in PAGES.values()}
+    made = {kind(file.relative_to(made_up).as_posix()) for file in made_up.rglob("*.html")}
+    assert listed <= built
+    assert built | made <= listed | {kind(path) for path in MADE_UP.values()}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("way", ["file", "http"])
 def test_pages_open_without_a_fault(chromium: Browser, served: Site, way: str, width: int, scheme: str):
+    assert faults(chromium, {name: getattr(served, way) + path for name, path in PAGES.items()}, width, scheme) == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [2560, 1280, 390])
+def test_made_up_pages_open_without_a_fault(chromium: Browser, made_up: Path, width: int, scheme: str):
+    assert faults(chromium, {name: f"{made_up.as_uri()}/{path}" for name, path in MADE_UP.items()}, width, scheme) == {}
+
+
+def faults(chromium: Browser, addresses: dict[str, str], width: int, scheme: str) -> dict[str, list[str]]:
+    """What goes wrong on each page, by name."""
     opened = context(chromium, width, color_scheme=scheme)
     page = opened.new_page()
     watched = Watched(page)
     found = {}
-    for name, path in PAGES.items():
-        page.goto(getattr(served, way) + path)
-        if "#" in path:
+    for name, address in addresses.items():
+        page.goto(address)
+        if "#u" in address:
             page.wait_for_selector("#viewer-facts dl")
         overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if overflow > 0:
@@ -60,7 +101,7 @@ def test_pages_open_without_a_fault(chromium: Browser, served: Site, way: str, w
             found[name] = watched.faults[:]
             watched.faults.clear()
     opened.close()
-    assert found == {}
+    return found
 
 
 @pytest.mark.parametrize("path", ["edges.html", "corners.html", "probes/noise.html", "corners/filters.html"])

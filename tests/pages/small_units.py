@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
-from small_gallery import INPUT_PX, Files, photo
 
 from generator.network.graph import INPUT, Graph, Layer
 from generator.records import (
@@ -27,6 +26,7 @@ from generator.records import (
     Wire,
     Wires,
 )
+from tests.pages.small_gallery import INPUT_PX, Files, photo
 
 VIS_PX = 96
 FEATURED = (0, 2, 5, 7, 11)
