@@ -36,17 +36,21 @@ def featured(plan: ModelPlan, graph: Graph, measured: Measured) -> dict[str, tup
         return {}
     layers = plan.layers(graph)
     place = ("models", plan.index, "views", "feature_vis", "select")
-    entries = [partial(_matches, plan, layers, entry, (*place, number)) for number, entry in enumerate(settings.select)]
     chosen: dict[str, tuple[int, UnitSelection]] = {}
-    for number, (entry, names) in enumerate(zip(settings.select, together(entries), strict=True)):
-        for name in names:
+
+    def match(number: int, entry: UnitSelection) -> None:
+        for name in _matches(plan, layers, entry, (*place, number)):
             chosen.setdefault(name, (number, entry))
 
-    def units(layer: Layer) -> tuple[str, tuple[int, ...]]:
+    def units(layer: Layer) -> tuple[str, tuple[int, ...]] | None:
+        if layer.name not in chosen:
+            return None
         number, entry = chosen[layer.name]
         return layer.name, tuple(sorted(_units(plan, graph, layer, entry, (*place, number, "units"), measured)))
 
-    return dict(together(partial(units, layer) for layer in layers if layer.name in chosen))
+    entries = [partial(match, number, entry) for number, entry in enumerate(settings.select)]
+    found = together([*entries, *(partial(units, layer) for layer in layers)])[len(entries) :]
+    return dict(one for one in found if one is not None)
 
 
 def _matches(plan: ModelPlan, layers: Sequence[Layer], entry: UnitSelection, place: tuple[str | int, ...]) -> set[str]:
@@ -105,8 +109,13 @@ def worth(
         way_out = did_you_mean(wanted.of or "", names) if names else "choose a dataset with labels, or `by: spread`"
         raise ConfigError(Problem(place, f"no class {wanted.of!r} in the model's dataset", way_out))
     at = names.index(wanted.of)
-    pairs = zip(found.class_means, found.std, strict=True)
-    return [(means[at] - sum(means) / len(means)) / std if std else 0.0 for means, std in pairs]
+    return [_prefers(means, at) / std if std else 0.0 for means, std in zip(found.class_means, found.std, strict=True)]
+
+
+def _prefers(means: Sequence[float | None], at: int) -> float:
+    """How far the mean of class `at` is above that of all classes; 0 for a class without images."""
+    known = [mean for mean in means if mean is not None]
+    return 0.0 if means[at] is None else means[at] - sum(known) / len(known)
 
 
 def _spread(maps: Sequence[FeatureMaps], num_units: int) -> Iterator[float]:

@@ -209,11 +209,11 @@ def class_rows(model: Model, responses: Responses, layer: str, unit: int) -> tup
     labels = model.content.images.dataset.labels if model.content.images else None
     if not responses.class_means or not labels or model.unit_names(layer):
         return ()
-    means = responses.class_means[unit]
-    best = sorted(range(len(means)), key=lambda c: (-means[c], c))[:SHOWN_CLASSES]
-    high = max((abs(means[c]) for c in best), default=0.0) or 1.0
+    known = [(mean, label) for mean, label in zip(responses.class_means[unit], labels, strict=True) if mean is not None]
+    best = sorted(known, key=lambda pair: -pair[0])[:SHOWN_CLASSES]
+    high = max((abs(mean) for mean, _ in best), default=0.0) or 1.0
     return tuple(
-        ClassRow(name=labels[c], value=wording.number(means[c]), share=round(max(means[c], 0.0) / high, 3)) for c in best
+        ClassRow(name=label, value=wording.number(mean), share=round(max(mean, 0.0) / high, 3)) for mean, label in best
     )
 
 

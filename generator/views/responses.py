@@ -24,10 +24,9 @@ def measure(
     """The record of a layer of `u` units, from what one pass over the dataset found (`network.tally.LayerSurvey`).
 
     mean, std, minimum, maximum, active: `(u,)`. edges: `(b + 1,)`; counts: `(u, b)`. class_means: `(u, num_classes)`, NaN for a
-    class without images, which stands as 0 and has no part in the selectivity; `(u, 0)` for a dataset without labels.
+    class without images, which has no part in the selectivity; `(u, 0)` for a dataset without labels.
     """
     labelled = class_means.shape[1] > 0
-    shown = np.nan_to_num(class_means.astype(np.float64), posinf=0.0, neginf=0.0)
     return Responses(
         layer=layer,
         dataset=dataset.name,
@@ -39,7 +38,7 @@ def measure(
         active=np.round(active, 6).tolist(),
         edges=edges.tolist(),
         counts=counts.tolist(),
-        class_means=[finite_numbers(row) for row in shown] if labelled else None,
+        class_means=[finite_numbers(row) for row in class_means.astype(np.float64)] if labelled else None,
         selectivity=np.round(selectivity(class_means), 6).tolist() if labelled else None,
     )
 

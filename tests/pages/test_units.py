@@ -278,6 +278,13 @@ def test_classes_are_sorted_and_outputs_have_none(content, pages):
     assert "The network’s score for “class 4”." in head
 
 
+def test_classes_without_images_are_not_listed(model):
+    responses = model.content.responses["stem"]
+    means = [[None, -1.0, 0.5, None, 2.0]] * len(responses.mean)
+    rows = unit_panels.class_rows(model, responses.model_copy(update={"class_means": means}), "stem", 5)
+    assert [(row.name, row.share) for row in rows] == [("teapot", 1.0), ("crane", 0.25), ("lighthouse", 0.0)]
+
+
 def test_words_say_what_was_measured(model):
     layer, images = model.graph.by_name["stem"], model.dataset_images
     one = model.content.exemplars["stem"].units[0]

@@ -59,5 +59,5 @@ def test_classes_without_images_have_no_part():
     given["class_means"][0] = [3, np.nan, 1, np.nan]
     found = responses.measure("conv", LABELLED, **given)
     assert Responses.model_validate_json(found.model_dump_json()) == found
-    assert found.class_means == [[3, 0, 1, 0], [0, 0, 0, 0]]
+    assert found.class_means == [[3, None, 1, None], [None] * 4]
     assert found.selectivity == [0.5, 0]
