@@ -112,15 +112,16 @@ def _recall_task(
         numbers = sorted({int(n) for one in wanted.values() for n in np.unique(one.images) if n >= 0})
         chosen = [layers[name] for name in files]
 
-        def read(index: int) -> np.ndarray:
-            return prepare(dataset.read(index), plan.preprocessing).input
+        pictures: dict[int, np.ndarray] = {}  # of the few images that are read and not yet cut
 
-        def seen(index: int) -> np.ndarray:
-            return prepare(dataset.read(index), plan.preprocessing).shown
+        def read(index: int) -> np.ndarray:
+            prepared = prepare(dataset.read(index), plan.preprocessing)
+            pictures[index] = prepared.shown
+            return prepared.input
 
         with plan.network.using() as network:
-            pieces, whole = gather(chosen, wanted, recall(network, list(files), read, numbers), seen)
-        made = {files[n]: _packed({"patches": p.patches, "strengths": p.strengths}) for n, p in pieces.items()}
+            pieces, whole = gather(chosen, wanted, recall(network, list(files), read, numbers), pictures.pop)
+        made = {files[name]: _packed(vars(piece)) for name, piece in pieces.items()}
         return {**made, IMAGES: _packed({str(number): image for number, image in whole.items()})}
 
     parameters = {
@@ -184,7 +185,7 @@ def _wanted(settings: ExemplarsView, survey: bytes, units: Sequence[int]):
 
     arrays = _unpacked(survey)
     columns = np.array(units)
-    picked = (arrays[name][:, columns] for name in ("images", "positions", "values"))
+    picked = (arrays[name][:, columns] for name in ("images", "values"))
     return Wanted(units, *picked, num_highest=settings.highest, num_lowest=settings.lowest)
 
 

@@ -41,10 +41,10 @@ class Picks:
 class LayerSurvey:
     """What a dataset does to the `u` units of a layer; arrays alone, so that `arrays()` keeps all of it.
 
-    picked: int32 (3,), `Picks`. images, positions int32, values float32 `(t, u)`, highest, lowest and spread picks below each
-    other in the order of `records.UnitExemplars`: the image, the unit's largest activation on it, and where, counted row by
-    row (-1 for a layer without positions). Of equal ones the first image and the first position count. images is -1 where
-    there are fewer images than picks. Spread is taken from all images, or from `SAMPLE` of them chosen by hash.
+    picked: int32 (3,), `Picks`. images int32, values float32 `(t, u)`, highest, lowest and spread picks below each other in
+    the order of `records.UnitExemplars`: the image, and the unit's largest activation on it. Of equal ones the first image
+    counts. images is -1 where there are fewer images than picks. Spread is taken from all images, or from `SAMPLE` of them
+    chosen by hash.
     mean, std, minimum, maximum, active float64 `(u,)`, as in `records.Responses`. edges float64 `(b + 1,)`, multiples of one
     power of two, with counts int64 `(u, b)`: bin `i` holds `edges[i] <= answer < edges[i + 1]`.
     class_means: float32 `(u, num_classes)`, NaN for a class without images. num_images: int64 ().
@@ -53,7 +53,6 @@ class LayerSurvey:
     picked: NDArray[np.int32]
     images: NDArray[np.int32]
     values: NDArray[np.float32]
-    positions: NDArray[np.int32]
     mean: Floats
     std: Floats
     minimum: Floats
@@ -100,12 +99,12 @@ class Tally:
         self._class_sums = np.zeros((num_classes, num_units))
         self._class_sizes = np.zeros(num_classes, np.int64)
 
-    def add(self, first: int, values: NDArray, positions: NDArray, positive: NDArray) -> None:
-        """Count images `first ... first + n - 1`; float32, int32 and float32 `(n, all units)`."""
+    def add(self, first: int, values: NDArray, positive: NDArray) -> None:
+        """Count images `first ... first + n - 1`, as `survey.peaks` gives them: float32 and int32 `(n, all units)`."""
         finite = np.isfinite(values)
-        self._highest.add(first, values, positions, finite)
-        self._lowest.add(first, values, positions, finite)
-        self._sample.add(first, values, positions)
+        self._highest.add(first, values, finite)
+        self._lowest.add(first, values, finite)
+        self._sample.add(first, values)
         exact = values.astype(np.float64)
         self._moments.add(exact)
         self._histogram.add(exact, finite)
@@ -117,7 +116,7 @@ class Tally:
 
     def layers(self) -> list[LayerSurvey]:
         parts = [self._highest.found(), self._lowest.found(), self._sample.found(self._picks.quantiles)]
-        images, values, positions = (np.concatenate(part) for part in zip(*parts, strict=True))
+        images, values = (np.concatenate(part) for part in zip(*parts, strict=True))
         moments = self._moments
         with np.errstate(invalid="ignore", divide="ignore"):
             class_means = (self._class_sums / self._class_sizes[:, None]).T.astype(np.float32)
@@ -130,7 +129,6 @@ class Tally:
                 picked=picked,
                 images=images[:, a:b],
                 values=values[:, a:b],
-                positions=positions[:, a:b],
                 mean=moments.mean[a:b],
                 std=std[a:b],
                 minimum=moments.minimum[a:b],
@@ -152,23 +150,22 @@ class _Extremes:
         self._sign, self._ranks = np.float32(sign), np.arange(number)[:, None]
         self._values = np.full((number, num_units), -np.inf, np.float32)
         self._images = np.full((number, num_units), -1, np.int32)
-        self._positions = np.full((number, num_units), -1, np.int32)
 
-    def add(self, first: int, values: NDArray, positions: NDArray, finite: NDArray) -> None:
+    def add(self, first: int, values: NDArray, finite: NDArray) -> None:
         if not len(self._ranks):
             return
         signed = np.where(finite, self._sign * values, -np.inf)
-        for row, (own, places) in enumerate(zip(signed, positions, strict=True)):
+        for row, own in enumerate(signed):
             units = np.flatnonzero(own > self._values[-1])
             rank = (self._values[:, units] >= own[units]).sum(axis=0)
-            for kept, new in ((self._values, own[units]), (self._images, first + row), (self._positions, places[units])):
+            for kept, new in ((self._values, own[units]), (self._images, first + row)):
                 old = kept[:, units]
                 behind = np.concatenate([old[:1], old[:-1]])
                 kept[:, units] = np.where(self._ranks < rank, old, np.where(self._ranks == rank, new, behind))
 
-    def found(self) -> tuple[NDArray, NDArray, NDArray]:
+    def found(self) -> tuple[NDArray, NDArray]:
         values = np.where(self._images < 0, np.float32(0), self._sign * self._values)
-        return self._images, values, self._positions
+        return self._images, values
 
 
 class _Sample:
@@ -178,19 +175,17 @@ class _Sample:
         hashes = _mixed(np.arange(num_images, dtype=np.uint64))
         self._chosen = np.sort(np.argsort(hashes, kind="stable")[:SAMPLE])
         self._values = np.full((len(self._chosen), num_units), np.nan, np.float32)
-        self._positions = np.full((len(self._chosen), num_units), -1, np.int32)
 
-    def add(self, first: int, values: NDArray, positions: NDArray) -> None:
+    def add(self, first: int, values: NDArray) -> None:
         start, stop = np.searchsorted(self._chosen, (first, first + len(values)))
         self._values[start:stop] = values[self._chosen[start:stop] - first]
-        self._positions[start:stop] = positions[self._chosen[start:stop] - first]
 
-    def found(self, quantiles: Sequence[float]) -> tuple[NDArray, NDArray, NDArray]:
+    def found(self, quantiles: Sequence[float]) -> tuple[NDArray, NDArray]:
         """The images whose answers have the ranks nearest to `quantiles`."""
         num_units = self._values.shape[1]
         if not len(self._chosen):
             nothing = np.full((len(quantiles), num_units), -1, np.int32)
-            return nothing, np.zeros_like(nothing, np.float32), nothing
+            return nothing, np.zeros_like(nothing, np.float32)
         sortable = np.where(np.isfinite(self._values), self._values, np.inf)
         order = np.argsort(sortable, axis=0, kind="stable")
         num_finite = np.isfinite(self._values).sum(axis=0)
@@ -200,7 +195,6 @@ class _Sample:
         return (
             np.where(known, self._chosen[rows], -1).astype(np.int32),
             np.where(known, np.take_along_axis(self._values, rows, axis=0), 0).astype(np.float32),
-            np.where(known, np.take_along_axis(self._positions, rows, axis=0), -1).astype(np.int32),
         )
 
 

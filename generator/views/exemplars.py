@@ -38,13 +38,12 @@ HEAT = 0.7
 class Wanted:
     """Exemplars to be shown of `u` units of a layer; in `t` rows: highest, lowest, spread.
 
-    units: their numbers `(u,)`. images, positions int32, values float32 `(t, u)`, as in `network.tally.LayerSurvey`.
+    units: their numbers `(u,)`. images int32, values float32 `(t, u)`, as in `network.tally.LayerSurvey`.
     num_highest, num_lowest: rows of each.
     """
 
     units: Sequence[int]
     images: np.ndarray
-    positions: np.ndarray
     values: np.ndarray
     num_highest: int
     num_lowest: int
@@ -59,10 +58,12 @@ class Wanted:
 class Pieces:
     """What the tiles of a layer show, in their order.
 
+    positions: int32 `(m,)`, where the unit is strongest, counted row by row: the first of equal ones; -1 in vectors.
     patches: uint8 `(m, p, p, 1 | 3)`, the square around the field, mid-grey beyond the image; `p` is its side, or `TILE_PX`.
     strengths: uint8 `(m, q, q)` with `q = STRENGTH_POINTS`, the unit's map there, 0-255 for 0 to its maximum on the image.
     """
 
+    positions: np.ndarray
     patches: np.ndarray
     strengths: np.ndarray
 
@@ -78,24 +79,25 @@ def gather(
     recalled: number of each image that occurs and, by layer, the maps `(h, w, c)` or `(c,)`. shown: an image as the network
     sees it, uint8 `(h, w, 1 | 3)`, all of one size. Also returns every image by number, whole and reduced to `IMAGE_PX`.
     """
-    places: dict[int, list[tuple[Layer, int, int, int]]] = {}
+    places: dict[int, list[tuple[Layer, int, int]]] = {}
     for layer in layers:
         own = wanted[layer.name]
         for tile, (row, column) in enumerate(own.tiles()):
-            place = (layer, tile, int(own.units[column]), int(own.positions[row, column]))
-            places.setdefault(int(own.images[row, column]), []).append(place)
+            places.setdefault(int(own.images[row, column]), []).append((layer, tile, int(own.units[column])))
     pieces: dict[str, Pieces] = {}
     thumbnails: dict[int, np.ndarray] = {}
     for number, maps in recalled:
         picture = shown(number)
         thumbnails[number] = _reduced(picture)
-        for layer, tile, unit, position in places[number]:
+        for layer, tile, unit in places[number]:
             if layer.name not in pieces:
                 pieces[layer.name] = _empty(layer, sum(1 for _ in wanted[layer.name].tiles()), picture)
-            own, where = pieces[layer.name], square(layer, position, picture.shape[:2])
-            own.patches[tile] = patch(picture, where, own.patches.shape[1])
+            own, values = pieces[layer.name], maps[layer.name][..., unit]
+            position = -1 if layer.spatial is None else int(values.argmax())
+            where = square(layer, position, picture.shape[:2])
+            own.positions[tile], own.patches[tile] = position, patch(picture, where, own.patches.shape[1])
             if layer.spatial is not None:
-                own.strengths[tile] = strength(layer, maps[layer.name][:, :, unit], where, picture.shape[:2])
+                own.strengths[tile] = strength(layer, values, where, picture.shape[:2])
     return pieces, thumbnails
 
 
@@ -110,12 +112,13 @@ def draw(
 ) -> Drawn:
     """The record is `Exemplars`, of the units in `wanted`. pieces: from `gather`. size: `(h, w)` of the network's images."""
     cells = list(wanted.tiles())
-    tiles = _tiles(layer, wanted, cells, pieces, look, size)
+    tiles = _tiles(layer, pieces, look, size)
     sheets, files = photo_sheets("exemplar", tiles) if len(tiles) else ([], {})
     units, first = [], 0
     for column, unit in enumerate(wanted.units):
         rows = [row for row, own in cells[first : first + len(wanted.images)] if own == column]
-        found = {row: _exemplar(layer, wanted, row, column, size) for row in rows}
+        places = zip(rows, pieces.positions[first : first + len(rows)].tolist(), strict=True)
+        found = {row: _exemplar(layer, wanted, row, column, position, size) for row, position in places}
         ends = (0, wanted.num_highest, wanted.num_highest + wanted.num_lowest, len(wanted.images))
         groups = [tuple(found[row] for row in rows if a <= row < b) for a, b in pairwise(ends)]
         units.append(UnitExemplars(unit=int(unit), first=first, highest=groups[0], lowest=groups[1], spread=groups[2]))
@@ -154,12 +157,14 @@ def draw_images(
 def _empty(layer: Layer, num_tiles: int, picture: np.ndarray) -> Pieces:
     side = square(layer, 0, picture.shape[:2])[2]
     side_px = side if _factor(side) > 1 else TILE_PX
-    patches = np.full((num_tiles, side_px, side_px, picture.shape[2]), OUTSIDE, np.uint8)
-    return Pieces(patches, np.full((num_tiles, STRENGTH_POINTS, STRENGTH_POINTS), 255, np.uint8))
+    return Pieces(
+        positions=np.full(num_tiles, -1, np.int32),
+        patches=np.full((num_tiles, side_px, side_px, picture.shape[2]), OUTSIDE, np.uint8),
+        strengths=np.full((num_tiles, STRENGTH_POINTS, STRENGTH_POINTS), 255, np.uint8),
+    )
 
 
-def _exemplar(layer: Layer, wanted: Wanted, row: int, column: int, size: tuple[int, int]) -> Exemplar:
-    position = int(wanted.positions[row, column])
+def _exemplar(layer: Layer, wanted: Wanted, row: int, column: int, position: int, size: tuple[int, int]) -> Exemplar:
     return Exemplar(
         image=int(wanted.images[row, column]),
         value=finite_or_none(float(wanted.values[row, column])),
@@ -168,23 +173,15 @@ def _exemplar(layer: Layer, wanted: Wanted, row: int, column: int, size: tuple[i
     )
 
 
-def _tiles(
-    layer: Layer,
-    wanted: Wanted,
-    cells: Sequence[tuple[int, int]],
-    pieces: Pieces,
-    look: Literal["heat", "dim"],
-    size: tuple[int, int],
-) -> np.ndarray:
+def _tiles(layer: Layer, pieces: Pieces, look: Literal["heat", "dim"], size: tuple[int, int]) -> np.ndarray:
     """uint8 `(m, side, side, 1 | 3)`; RGB where a grey piece is coloured."""
     num_tiles, side, _, channels = pieces.patches.shape
     factor = _factor(side)
     plain = layer.spatial is None
     tiles = np.empty((num_tiles, side * factor, side * factor, 3 if look == "heat" and not plain else channels), np.uint8)
-    for tile, (row, column) in enumerate(cells):
+    for tile, position in enumerate(pieces.positions.tolist()):
         piece = pieces.patches[tile]
         if not plain:
-            position = int(wanted.positions[row, column])
             seen = _seen(box(layer, position, size), square(layer, position, size), side)
             strengths = resized(pieces.strengths[tile][..., None], (side, side), Image.Resampling.BILINEAR)[..., 0]
             piece = (_heated if look == "heat" else _dimmed)(piece, np.where(seen, strengths, 0))

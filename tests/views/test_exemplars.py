@@ -143,17 +143,40 @@ def case(layer, look, channels=3, size=(40, 40)):
     spatial = layer.spatial
     maps = {n: {layer.name: random.random((*spatial, 3) if spatial else 3).astype(np.float32)} for n in pictures}
     images = np.array([[8, 2], [-1, 5], [-1, 8], [2, 6], [5, 5], [8, 2]], np.int32)
-    positions = np.full_like(images, -1)
     values = np.zeros(images.shape, np.float32)
     for (row, column), image in np.ndenumerate(images):
         if image >= 0:
-            own = maps[image][layer.name][..., (0, 2)[column]].ravel()
-            positions[row, column], values[row, column] = own.argmax() if spatial else -1, own.max()
-    wanted = Wanted((0, 2), images, positions, values, 3, 1)
+            values[row, column] = maps[image][layer.name][..., (0, 2)[column]].max()
+    wanted = Wanted((0, 2), images, values, 3, 1)
     recalled = ((number, maps[number]) for number in sorted(pictures))
     found, thumbnails = exemplars.gather([layer], {layer.name: wanted}, recalled, pictures.__getitem__)
     drawn = exemplars.draw(layer, INFO, wanted, found[layer.name], look, (0.4, 0.6), size)
     return drawn, wanted, found[layer.name], thumbnails, pictures
+
+
+@pytest.mark.parametrize("spatial", [(8, 8), (5, 3), None])
+def test_positions_are_those_of_the_largest_value_the_first_of_equal_ones(spatial):
+    random = np.random.default_rng(3)
+    field = ReceptiveField(size=(3, 3), stride=(1, 1), first=(0, 0))
+    layer = Layer(name="l", kind="conv", inputs=("input",), shape=(*(spatial or ()), 3), receptive_field=field)
+    maps = {n: {"l": random.integers(-2, 3, (*(spatial or ()), 3)).astype(np.float32)} for n in range(40)}  # many are equal
+    images = random.permutation(40).astype(np.int32).reshape(20, 2)
+    wanted = Wanted((2, 0), images, np.zeros((20, 2), np.float32), 20, 0)
+    picture = np.zeros((12, 12, 1), np.uint8)
+    found, _ = exemplars.gather([layer], {"l": wanted}, sorted(maps.items()), lambda number: picture)
+    expected, tied = [], 0
+    for column, unit in enumerate(wanted.units):
+        for row in range(20):
+            best, place = -np.inf, -1
+            for index in np.ndindex(*(spatial or ())):
+                if (value := maps[images[row, column]]["l"][(*index, unit)]) > best and spatial:
+                    best, place = value, index[0] * spatial[1] + index[1]
+                elif spatial and value == best:
+                    tied += 1
+            expected.append(place)
+    assert found["l"].positions.tolist() == expected
+    assert found["l"].positions.dtype == np.int32
+    assert tied or not spatial
 
 
 def test_the_record_names_every_tile():
@@ -171,10 +194,10 @@ def test_the_record_names_every_tile():
             tile - record.units[column].first
         ]
         assert exemplar.value == pytest.approx(float(wanted.values[row, column]), rel=1e-5)
-        assert exemplar.position == divmod(int(wanted.positions[row, column]), 8)
+        assert exemplar.position == divmod(int(found.positions[tile]), 8)
         top, left, height, width = exemplar.box
         piece = pictures[exemplar.image][top : top + height, left : left + width]
-        where = pieces.square(layer_of(7, 3, -2), int(wanted.positions[row, column]), (40, 40))
+        where = pieces.square(layer_of(7, 3, -2), int(found.positions[tile]), (40, 40))
         inside = found.patches[tile][top - where[0] :, left - where[1] :][:height, :width]
         np.testing.assert_array_equal(inside, piece)
 
@@ -188,10 +211,9 @@ def decoded(drawn):
 
 def test_small_fields_are_enlarged_pixel_by_pixel_and_what_lies_beyond_is_dark():
     layer = layer_of(7, 3, -2)
-    drawn, wanted, found, _, _ = case(layer, "dim")
+    drawn, _, found, _, _ = case(layer, "dim")
     assert drawn.record.sheets[0].tile_px == (91, 91)
-    for tile, (row, column), shown in zip(range(10), wanted.tiles(), decoded(drawn), strict=True):
-        position = int(wanted.positions[row, column])
+    for tile, (position, shown) in enumerate(zip(found.positions.tolist(), decoded(drawn), strict=True)):
         top, left, height, width = pieces.box(layer, position, (40, 40))
         where = pieces.square(layer, position, (40, 40))
         expected = np.rint(found.patches[tile] * 0.3)
@@ -203,16 +225,16 @@ def test_small_fields_are_enlarged_pixel_by_pixel_and_what_lies_beyond_is_dark()
 
 def test_large_fields_are_dimmed_where_the_map_is_weak():
     layer = layer_of(36, 4, -14)
-    drawn, wanted, found, _, _ = case(layer, "dim", channels=1)
+    drawn, _, found, _, _ = case(layer, "dim", channels=1)
     assert drawn.record.sheets[0].tile_px == (72, 72)
     big = found.strengths.repeat(4, axis=1).repeat(4, axis=2)[:, :72, :72]
     assert (big > 0.7 * 255).any()
-    for tile, (row, column) in enumerate(wanted.tiles()):
+    for tile, position in enumerate(found.positions.tolist()):
         strengths = np.asarray(Image.fromarray(found.strengths[tile]).resize((36, 36), Image.Resampling.BILINEAR)) / 255
         shown = decoded(drawn)[tile][::2, ::2, 0]
         patch = found.patches[tile][..., 0]
-        top, left, height, width = pieces.box(layer, int(wanted.positions[row, column]), (40, 40))
-        where = pieces.square(layer, int(wanted.positions[row, column]), (40, 40))
+        top, left, height, width = pieces.box(layer, position, (40, 40))
+        where = pieces.square(layer, position, (40, 40))
         seen = np.zeros((36, 36), bool)
         seen[top - where[0] :, left - where[1] :][:height, :width] = True
         bright, dark = seen & (strengths > 0.62), ~seen | (strengths < 0.38)
