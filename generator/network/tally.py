@@ -144,28 +144,42 @@ class Tally:
 
 
 class _Extremes:
-    """The `number` highest (sign 1) or lowest (sign -1) answers of each unit, best first, of equal ones the first image's."""
+    """The `number` highest (sign 1) or lowest (sign -1) answers of each unit, best first, of equal ones the first image's.
+
+    Kept as keys: whole numbers that order like `(answer, -image)`, so that no two are equal and a partition finds the best.
+    """
+
+    NONE = np.iinfo(np.int64).min
 
     def __init__(self, number: int, num_units: int, sign: int):
-        self._sign, self._ranks = np.float32(sign), np.arange(number)[:, None]
-        self._values = np.full((number, num_units), -np.inf, np.float32)
-        self._images = np.full((number, num_units), -1, np.int32)
+        self._number, self._sign = number, np.float32(sign)
+        self._keys = np.full((num_units, number), self.NONE)
 
     def add(self, first: int, values: NDArray, finite: NDArray) -> None:
-        if not len(self._ranks):
+        if not self._number:
             return
-        signed = np.where(finite, self._sign * values, -np.inf)
-        for row, own in enumerate(signed):
-            units = np.flatnonzero(own > self._values[-1])
-            rank = (self._values[:, units] >= own[units]).sum(axis=0)
-            for kept, new in ((self._values, own[units]), (self._images, first + row)):
-                old = kept[:, units]
-                behind = np.concatenate([old[:1], old[:-1]])
-                kept[:, units] = np.where(self._ranks < rank, old, np.where(self._ranks == rank, new, behind))
+        images = np.arange(first, first + len(values), dtype=np.int64)[:, None]
+        keys = np.where(finite, (_ordered(self._sign * values) << 32) + (0xFFFFFFFF - images), self.NONE)
+        units = np.flatnonzero((keys > self._keys.min(axis=1)).any(axis=0))
+        both = np.concatenate([self._keys[units], keys[:, units].T], axis=1)
+        self._keys[units] = np.partition(both, -self._number, axis=1)[:, -self._number :]
 
     def found(self) -> tuple[NDArray, NDArray]:
-        values = np.where(self._images < 0, np.float32(0), self._sign * self._values)
-        return self._images, values
+        keys = np.sort(self._keys, axis=1)[:, ::-1].T
+        known = keys != self.NONE
+        values = self._sign * _ordered_back(keys >> 32)
+        return np.where(known, 0xFFFFFFFF - (keys & 0xFFFFFFFF), -1).astype(np.int32), np.where(known, values, np.float32(0))
+
+
+def _ordered(values: NDArray) -> NDArray[np.int64]:
+    """Finite float32 as whole numbers in the same order, equal ones equal: bits, those of magnitudes turned over below zero."""
+    bits = (values + np.float32(0)).view(np.int32)  # 0 for -0
+    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
+
+
+def _ordered_back(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+    bits = numbers.astype(np.int32)
+    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32)
 
 
 class _Sample:

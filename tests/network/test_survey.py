@@ -207,6 +207,18 @@ def test_totals_do_not_depend_on_the_batches(values, size):
     assert len(own.edges) <= tallies.NUM_BINS + 1
 
 
+@settings(deadline=None, max_examples=60)
+@given(arrays(np.float32, (13, 2), elements=st.floats(width=32) | st.sampled_from([0.0, -0.0, 1.5, -1.5])), st.integers(1, 13))
+def test_extremes_of_any_numbers_equal_a_sort(values, size):
+    (own,) = tallied(values, [size] * (13 // size) + ([13 % size] if 13 % size else []))
+    for unit, answers in enumerate(values.T.tolist()):
+        known = [i for i in range(13) if np.isfinite(answers[i])]
+        wanted = [*(sorted(known, key=lambda i: (-answers[i], i)) + [-1] * 4)[:4]]
+        wanted += [*(sorted(known, key=lambda i: (answers[i], i)) + [-1] * 3)[:3]]
+        assert own.images[:7, unit].tolist() == wanted
+        assert own.values[:7, unit].tolist() == [0 if i < 0 else answers[i] for i in wanted]
+
+
 def test_histograms_are_each_layers_own_and_no_wider_than_need_be():
     random = np.random.default_rng(1)
     values = np.concatenate([random.normal(size=(500, 4)), random.exponential(1e-3, size=(500, 2))], 1).astype(np.float32)
