@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -10,7 +9,7 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks.measuring import ROOT, Measurement, fastest
+from tests.benchmarks.measuring import ROOT, Measurement, fastest, peer_interpreter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +65,7 @@ def _speed() -> list[Measurement]:
                 peer.stdin.close()
                 peer.wait()
     note = f"{len(layers)} layers, {NUM_IMAGES} images, {NUM_IMAGES / seconds['search']:.0f} a second"
-    missing = f"no peer at {_interpreter()}: run `make bench-peers`"
+    missing = f"no peer at {peer_interpreter()}: run `make bench-peers`"
     return [
         Measurement(
             "exemplars, images a second over PyTorch's",
@@ -86,19 +85,15 @@ def _speed() -> list[Measurement]:
     ]
 
 
-def _interpreter() -> Path:
-    return Path(os.environ.get("CNNSCOPE_PEERS") or ROOT / ".venv-peers" / "bin" / "python")
-
-
 def _peer(folder: Path, images: np.ndarray, checkpoint: Path, batch: int) -> subprocess.Popen[str] | None:
     """PyTorch, waiting to be told; None where it is not installed."""
     import numpy as np
 
-    if not _interpreter().is_file():
+    if not peer_interpreter().is_file():
         return None
     np.save(folder / "images.npy", images)
     script = ROOT / "tests" / "benchmarks" / "peers" / "exemplars.py"
-    command = [str(_interpreter()), str(script), str(checkpoint), str(folder / "images.npy"), str(batch)]
+    command = [str(peer_interpreter()), str(script), str(checkpoint), str(folder / "images.npy"), str(batch)]
     peer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ours
     if peer.stdout.readline().strip() != "ready":
         raise RuntimeError(f"{' '.join(command)} failed")

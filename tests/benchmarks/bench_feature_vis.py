@@ -20,7 +20,7 @@ from statistics import median
 
 import numpy as np
 
-from tests.benchmarks.measuring import ROOT, Measurement, fastest
+from tests.benchmarks.measuring import ROOT, Measurement, fastest, peer_interpreter
 
 #: Our names, and the peer's of the norm behind the same convolution: first, last, and three evenly between.
 DEPTHS = {
@@ -44,8 +44,8 @@ class Made:
 
 
 def run() -> list[Measurement]:
-    if not interpreter().is_file():
-        rule = f"no peer at {interpreter()}: run `make bench-peers`"
+    if not peer_interpreter().is_file():
+        rule = f"no peer at {peer_interpreter()}: run `make bench-peers`"
         return [Measurement("units a minute over torch-lucent", float("nan"), "x", at_least=FASTER, note=rule)]
     wanted = [(layer, unit) for layer, width in _widths().items() for unit in _spread(width)]
     with tempfile.TemporaryDirectory(prefix="cnnscope-bench-") as folder, Peer() as peer:
@@ -85,17 +85,12 @@ def run() -> list[Measurement]:
     ]
 
 
-def interpreter() -> Path:
-    """The peer's Python."""
-    return Path(os.environ.get("CNNSCOPE_PEERS") or ROOT / ".venv-peers" / "bin" / "python")
-
-
 class Peer:
     """torch-lucent in a process of its own, ready before anything is timed."""
 
     def __enter__(self) -> Peer:
         script = ROOT / "tests" / "benchmarks" / "peers" / "feature_vis.py"
-        command = [str(interpreter()), str(script), str(_checkpoint())]
+        command = [str(peer_interpreter()), str(script), str(_checkpoint())]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
         while (line := self._process.stdout.readline().strip()) != "ready":
             if not line and self._process.poll() is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -45,6 +46,11 @@ class Measurement:
     def missed_by(self) -> float:
         """How far on the wrong side of the bound, in the value's unit; 0 where it is met."""
         return 0.0 if self.met else abs(self.value - self.bound)
+
+
+def peer_interpreter() -> Path:
+    """The Python that the programs we compare with are installed for; there is none before `make bench-peers`."""
+    return Path(os.environ.get("CNNSCOPE_PEERS") or ROOT / ".venv-peers" / "bin" / "python")
 
 
 Name = TypeVar("Name", bound=Hashable)

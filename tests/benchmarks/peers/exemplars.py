@@ -23,22 +23,22 @@ class Best:
 
     def __init__(self) -> None:
         self.seen = 0
-        self.kept: dict[bool, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
+        self.kept: dict[bool, tuple[torch.Tensor, torch.Tensor]] = {}
         self.positive: torch.Tensor | float = 0.0
 
     def hook(self, _module: nn.Module, _inputs: object, value: torch.Tensor) -> None:
         # A view, as maps are in channels-last memory; before the activation function order and sign are the same.
         flat = value.permute(0, 2, 3, 1).flatten(1, 2) if value.ndim == 4 else value[:, None]
-        largest, positions = flat.max(dim=1)
+        largest = flat.amax(dim=1)
         self.positive = self.positive + (flat > 0).sum(dim=(0, 1))
-        images = torch.arange(self.seen, self.seen + len(largest))[:, None].expand_as(positions)
+        images = torch.arange(self.seen, self.seen + len(largest))[:, None].expand_as(largest)
         self.seen += len(largest)
         for top, number in ((True, HIGHEST), (False, LOWEST)):
-            new = largest, images, positions
+            new = largest, images
             old = self.kept.get(top)
-            values, numbers, places = new if old is None else (torch.cat(pair) for pair in zip(old, new, strict=True))
+            values, numbers = new if old is None else (torch.cat(pair) for pair in zip(old, new, strict=True))
             best, rows = values.topk(min(number, len(values)), dim=0, largest=top)
-            self.kept[top] = best, numbers.gather(0, rows), places.gather(0, rows)
+            self.kept[top] = best, numbers.gather(0, rows)
 
 
 def searched(network: EfficientNetLite0, images: torch.Tensor, batch: int) -> float:
