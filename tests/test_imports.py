@@ -15,8 +15,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "generator"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
-#: Where Flax modules are written down, or user's networks become functions: nothing imports these before it computes.
-LATE = ("network/", "zoo/", "sources/flax_modules.py")
+#: Where Flax modules are written down, networks become functions, or images are optimised: nothing imports these before it
+#: computes.
+LATE = ("network/", "zoo/", "sources/flax_modules.py", "views/feature_vis/")
 
 
 def allowed() -> dict[str, set[str]]:

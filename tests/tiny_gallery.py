@@ -116,7 +116,7 @@ class TinyGallery:
     def featuring(self) -> TinyGallery:
         """The same with all that a gallery can have, in few steps: it is the way there that matters."""
         self.config["datasets"] = [{"name": "same", "kind": "npz", "path": "own.npz"}]
-        self.model |= {"dataset": "same", "views": copy.deepcopy(FEATURED)}
+        self.model.update(dataset="same", views=copy.deepcopy(FEATURED))
         return self
 
     def write_weights(self, seed: int, shapes: dict[str, tuple[int, ...]] = SHAPES) -> None:

@@ -36,6 +36,8 @@ from generator.records import ColorTable
 OUTLINE = "outline.json"
 HTML = "page.html"
 TABLES = "tables.json"
+#: Besides this module, what brings results to pages.
+GLUE = ("generator.build.content", "generator.build.selection", "generator.build.registry")
 LIBRARIES = ("jax", "flax", "numpy", "matplotlib", "pillow", "jinja2", "pydantic")
 
 
@@ -207,8 +209,8 @@ class Gallery:
             "config": digest.of_bytes(self.loaded.path.read_bytes()),
             "models": digest.of_json([self._facts(model, graph) for model, graph in self._models(graphs)]),
             "featured": digest.of_json(featured),
-            "code": digest.of_code("generator.pages.outline", "generator.build.content"),
-            "glue": digest.of_module(__name__),
+            "code": digest.of_code("generator.pages.outline"),
+            "glue": digest.of_json([digest.of_module(name) for name in (__name__, *GLUE)]),
             "templates": templates_digest(),
             "libraries": digest.of_libraries("cnnscope", *LIBRARIES),
         }

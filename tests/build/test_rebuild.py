@@ -31,7 +31,8 @@ def maps(*probes: str, layers: tuple[str, ...] = ("edges", "classes")) -> set[st
 
 
 FILTERS = {"filters:net/edges", "filters:net/classes"}
-COMPUTING = {"network:net"} | of_probes("activations")
+COMPUTING = {"network:net", "stimuli:net"} | of_probes("activations")
+UNITS = {"stimuli:net", "tuning:net", "wires:net"}
 FROM_ACTIVATIONS = maps() | of_probes("predictions")
 
 
@@ -48,7 +49,7 @@ def test_a_second_build_runs_nothing_and_touches_nothing(tiny):
     summary, reasons = tiny.build()
     assert (summary.tasks_run, summary.written, summary.removed, reasons) == (0, 0, 0, {})
     assert summary.tasks_total == len({"network:net", "colormaps", "outline"} | of_probes("probe") | of_probes("activations")
-                                      | FROM_ACTIVATIONS | FILTERS | PAGES)  # fmt: skip
+                                      | FROM_ACTIVATIONS | FILTERS | UNITS | PAGES)  # fmt: skip
     assert stamps() == before
 
 
@@ -75,12 +76,14 @@ def test_layer_added(tiny):
     pages = {f"page:m/net/{layer}.{suffix}" for layer in new for suffix in ("html", "js")}
     # The numbers of `classes` link to its input, which has a page now.
     changed = HTML | {"outline", "page:m/net/classes-2.js"}
-    assert ran(tiny) == of_probes("activations") | maps(layers=new) | {"filters:net/corners"} | pages | changed
+    tuned = {"stimuli:net", "tuning:net"}
+    assert ran(tiny) == of_probes("activations") | maps(layers=new) | {"filters:net/corners"} | tuned | pages | changed
 
 
 def test_layer_removed(tiny):
     tiny.model["layers"] = ["edges"]
-    assert ran(tiny) == of_probes("activations") | {"outline"} | HTML - {"page:m/net/classes-2.html", "page:index.html"}
+    changed = HTML - {"page:m/net/classes-2.html", "page:index.html"}
+    assert ran(tiny) == of_probes("activations") | {"outline", "stimuli:net", "tuning:net"} | changed
     assert not (tiny.site / "m/net/classes-2.html").exists()
 
 
@@ -108,14 +111,15 @@ def test_pixels_of_one_probe(tiny):
 
 
 def test_number_of_strongest_inputs(tiny):
-    tiny.model["views"] = {"filters": {"num_strongest": 2}}
+    tiny.model["views"] |= {"filters": {"num_strongest": 2}}
     found = ran(tiny)
     assert found - LAYER_PAGES == FILTERS | {"outline", "page:about.html"} | NUMBERS
 
 
 def test_range_of_pixels(tiny):
     tiny.model["preprocessing"] = {"range": [0, 255], "mean": 128}
-    expected = of_probes("probe") | of_probes("activations") | FROM_ACTIVATIONS | {"outline"} | PAGES
+    tuned = {"stimuli:net", "tuning:net"}
+    expected = of_probes("probe") | of_probes("activations") | FROM_ACTIVATIONS | {"outline"} | tuned | PAGES
     assert ran(tiny) - {"page:index.html"} == expected - {"page:index.html"}
 
 
@@ -126,7 +130,7 @@ def test_size_of_images(tiny):
 
 def test_weights(tiny):
     tiny.write_weights(seed=5)
-    assert ran(tiny) == COMPUTING | FILTERS | FROM_ACTIVATIONS | {"outline"} | PAGES
+    assert ran(tiny) == COMPUTING | FILTERS | UNITS | FROM_ACTIVATIONS | {"outline"} | PAGES
 
 
 def test_one_weight_of_the_last_layer_leaves_the_first_one_alone(tiny):
@@ -163,7 +167,7 @@ def test_a_label_in_a_file_that_is_no_answer(tiny):
 
 
 def test_other_values_of_the_same_maps(tiny):
-    tiny.model["views"] = {"feature_maps": {"values": ["activation", "pre_activation"]}}
+    tiny.model["views"] |= {"feature_maps": {"values": ["activation", "pre_activation"]}}
     found = ran(tiny)
     assert found - PAGES == of_probes("activations") | {"outline"} | {
         task.replace("/activation", "/pre_activation") for task in maps()
@@ -171,7 +175,7 @@ def test_other_values_of_the_same_maps(tiny):
 
 
 def test_a_view_switched_off(tiny):
-    tiny.model["views"] = {"feature_maps": False, "filters": False}
+    tiny.model["views"] |= {"feature_maps": False, "filters": False}
     assert ran(tiny) - PAGES == of_probes("activations") | {"outline"}
     assert tiny.run("check").code == 0
 
@@ -220,11 +224,11 @@ def test_a_template(tiny, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("render/colormaps.py", {"colormaps"} | FILTERS),
+        ("render/colormaps.py", {"colormaps"} | FILTERS | {"wires:net"}),
         ("views/feature_maps.py", maps()),
-        ("views/filters.py", FILTERS),
+        ("views/filters.py", FILTERS | {"wires:net"}),
         ("views/predictions.py", of_probes("predictions")),
-        ("network/trace.py", COMPUTING),
+        ("network/trace.py", COMPUTING | {"tuning:net"}),
         ("probes/images.py", of_probes("probe")),
         ("pages/rendering.py", PAGES),
         ("pages/model_page.py", {"outline"}),
