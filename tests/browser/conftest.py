@@ -26,6 +26,12 @@ class Net(nn.Module):
         return nn.Dense(3, name="classes")(x.mean((1, 2)))
 """
 SHAPES = {"edges": (3, 3, 3, 8), "corners": (3, 3, 8, 24), "classes": (24, 3)}
+#: Climbs of few steps will do: it is the way to the pages that matters.
+VIEWS = {
+    "feature_maps": {"values": ["activation", "pre_activation"]},
+    "feature_vis": {"preset": "draft", "steps": 4},
+    "exemplars": {"highest": 2, "lowest": 1, "spread": 0},
+}
 SUB_PATH = "some/sub/path"
 
 
@@ -36,7 +42,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Two models, the second reading blue first; both values of the maps; absolute addresses."""
+    """Two models, the second without visualisations and reading blue first; both values of the maps; absolute addresses."""
     root = tmp_path_factory.mktemp("web")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(root)))
     address = f"http://127.0.0.1:{server.server_port}/{SUB_PATH}/"
@@ -45,10 +51,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     (gallery.folder / "net.py").write_text(NETWORK)
     gallery.write_weights(seed=3, shapes=SHAPES)
     first = copy.deepcopy(CONFIG["models"][0])
-    first |= {"layers": "all", "views": {"feature_vis": False, "feature_maps": {"values": ["activation", "pre_activation"]}}}
+    first |= {"layers": "all", "dataset": "same", "views": VIEWS}
     second = copy.deepcopy(CONFIG["models"][0])
-    second |= {"name": "swapped", "layers": ["edges"], "probes": ["own"], "views": {}}
+    second |= {"name": "swapped", "layers": ["edges"], "probes": ["own"]}
     second["preprocessing"] = {"range": [0, 255], "channels": "bgr"}
+    gallery.config["datasets"] = [{"name": "same", "kind": "npz", "path": "own.npz"}]
     gallery.config |= {"models": [first, second], "base_url": address}
     outcome = gallery.run("build")
     assert outcome.code == 0, outcome.err
