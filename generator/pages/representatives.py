@@ -3,9 +3,9 @@
 A stage is a run of layers whose maps have one size. Layers without positions in between (a gate's) belong to none; those after
 the last map are the final stage.
 
-Units stand for a stage by how they stand out among all units of the model that could be shown: in how selective they are for
+Units stand for a stage by how they stand out among their layer's units that could be shown: in how selective they are for
 orientations, hues or classes, or in how far the best image exceeds a unit's usual answer, in standard deviations. A unit's
-score is its best rank in any of these. So a stage is shown by what it is good at, and chance pictures of units that answer
+score is its best rank in any of these. So a stage is shown by all that it is good at, and chance pictures of units that answer
 everything alike stay out.
 """
 
@@ -26,6 +26,7 @@ from generator.records import Sheet
 SHOWN_UNITS = 7
 
 Key = tuple[str, int]
+Measure = Callable[[Model, str, int], float | None]
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,21 @@ def representatives(model: Model, stage: Sequence[Layer], score: Callable[[Key],
 
 
 def scores(model: Model) -> Callable[[Key], float]:
-    """The best rank of a unit in any measure: the share of the model's visualised (else exemplified) units below it, 0-1."""
-    content = model.content
-    find = _visualised if content.feature_vis else _exemplified
-    keys = [c.key for layer in model.graph.layers for c in find(model, layer)]
-    ranked = []
-    for measure in (_contrast, _selectivity, _orientation, _colour):
-        values = {key: value for key in keys if (value := measure(model, *key)) is not None}
-        ranked.append((measure, sorted(values.values())))
+    """The best rank of a unit in any measure: the share of its layer's visualised (else exemplified) units below it, 0-1.
+
+    Among its own layer's, as selectivity means little between layers: deep units answer to few of the simple stimuli, and so
+    selectively.
+    """
+    find = _visualised if model.content.feature_vis else _exemplified
+    ranked: dict[str, list[tuple[Measure, list[float]]]] = {}
+    for layer in model.graph.layers:
+        units = [c.unit for c in find(model, layer)]
+        for measure in (_contrast, _selectivity, _orientation, _colour):
+            values = [value for unit in units if (value := measure(model, layer.name, unit)) is not None]
+            ranked.setdefault(layer.name, []).append((measure, sorted(values)))
 
     def score(key: Key) -> float:
-        found = [(measure(model, *key), values) for measure, values in ranked]
+        found = [(measure(model, *key), values) for measure, values in ranked.get(key[0], ())]
         return max((bisect_left(values, v) / len(values) for v, values in found if v is not None and values), default=0.0)
 
     return score

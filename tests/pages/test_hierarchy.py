@@ -168,7 +168,7 @@ def test_stages_are_runs_of_one_map_size_without_what_lies_beside():
 
 
 def brute_scores(model: Model) -> dict[tuple[str, int], float]:
-    """Best share of visualised units below each, by comparing every pair."""
+    """Best share of its layer's visualised units below each, by comparing every pair."""
     content = model.content
     units = [(name, u.unit) for name, vis in content.feature_vis.items() for u in vis.units if u.state == "ok"]
 
@@ -187,7 +187,7 @@ def brute_scores(model: Model) -> dict[tuple[str, int], float]:
     for key, own in table.items():
         ranks = [0.0]
         for k, value in enumerate(own):
-            others = [row[k] for row in table.values() if row[k] is not None]
+            others = [row[k] for other, row in table.items() if other[0] == key[0] and row[k] is not None]
             if value is not None:
                 ranks.append(sum(other < value for other in others) / len(others))
         found[key] = max(ranks)
