@@ -65,9 +65,8 @@ class Fourier:
 
     def images(self, parameters: jax.Array) -> jax.Array:
         scale = np.float32(self.size / TAMING) / np.maximum(frequencies(self.size), 1 / self.size)
-        spectrum = jax.lax.complex(parameters[:, 0], parameters[:, 1]) * scale[:, :, None]
-        raw = jnp.fft.irfft2(spectrum, s=(self.size, self.size), axes=(1, 2))
-        return jax.nn.sigmoid(recorrelated(raw))
+        planes = jnp.moveaxis(parameters, -1, 1) * scale
+        return _colours(jax.lax.complex(planes[:, :, 0], planes[:, :, 1]), self.size)
 
 
 @dataclass(frozen=True)
@@ -87,10 +86,9 @@ class Maco:
         return jax.vmap(lambda key: jax.random.uniform(key, shape, minval=-np.pi, maxval=np.pi))(keys)
 
     def images(self, parameters: jax.Array) -> jax.Array:
-        magnitudes = jnp.asarray(self.magnitudes)
-        spectrum = jax.lax.complex(magnitudes * jnp.cos(parameters), magnitudes * jnp.sin(parameters))
-        raw = jnp.fft.irfft2(spectrum, s=(self.size, self.size), axes=(1, 2))
-        return jax.nn.sigmoid(recorrelated(raw))
+        phases = jnp.moveaxis(parameters, -1, 1)
+        magnitudes = jnp.moveaxis(jnp.asarray(self.magnitudes), -1, 0)
+        return _colours(jax.lax.complex(magnitudes * jnp.cos(phases), magnitudes * jnp.sin(phases)), self.size)
 
 
 def frequencies(size: int) -> np.ndarray:
@@ -98,9 +96,16 @@ def frequencies(size: int) -> np.ndarray:
     return np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)).astype(np.float32)
 
 
-def recorrelated(raw: jax.Array) -> jax.Array:
-    """`(n, h, w, 3)` from independent colour axes to red, green, blue; one channel stays as it is."""
-    return raw @ COLOUR_CORRELATION.T if raw.shape[-1] == 3 else raw
+def _colours(spectra: jax.Array, size: int) -> jax.Array:
+    """Spectra `(n, c, size, size // 2 + 1)` to images `(n, size, size, c)` in 0-1; three channels are independent colour axes.
+
+    Channels stay planes until the end: transforms and sums of whole planes take a third of the time of interleaved ones.
+    """
+    planes = jnp.fft.irfft2(spectra, s=(size, size))
+    if planes.shape[1] == 3:
+        mixed = [sum(float(weight) * planes[:, axis] for axis, weight in enumerate(row)) for row in COLOUR_CORRELATION]
+        return jax.nn.sigmoid(jnp.stack(mixed, axis=-1))
+    return jax.nn.sigmoid(jnp.moveaxis(planes, 1, -1))
 
 
 def mean_magnitudes(images: np.ndarray) -> np.ndarray:
