@@ -31,7 +31,7 @@ train-fashion: $(BASE) ## Train the Fashion CNN anew; DATA is a folder with Fash
 ##@ Development
 test: $(TEST) ## Run all tests, in a real browser too
 	@.ci/browser
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n auto
 
 lint: $(TEST) ## Check style and formatting
 	@$(PY) -m ruff check .
