@@ -94,8 +94,8 @@ def depthwise_conv(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padd
 def _computed_once(function: Callable[..., jax.Array], x: jax.Array, kernel: jax.Array) -> jax.Array:
     """`function(x, kernel)` in a branch that is always taken, which the compiler does not know.
 
-    Cheap sums are otherwise computed anew in every loop that reads them: in the next layer, in what is reduced from the map, and
-    in the gradients of the activation function. A branch's result is kept.
+    Cheap sums are otherwise computed anew in every loop that reads them: in the next layer, in what is reduced from the map,
+    and in the gradients of the activation function. A branch's result is kept.
     """
     shape = jax.eval_shape(function, x, kernel)
     always = (lax.bitcast_convert_type(kernel.ravel()[0].astype(jnp.float32), jnp.uint32) | 1) != 0
