@@ -16,8 +16,9 @@ from pathlib import Path
 
 from tests.benchmarks.measuring import ROOT, Measurement
 
-TOTAL_S, BUILD_S, AGAIN_S = 360.0, 120.0, 3.0
-MEMORY_MB, SITE_MB = 2_000.0, 80.0
+#: With featured units optimised and their exemplars found.
+TOTAL_S, AGAIN_S = 600.0, 3.0
+MEMORY_MB, SITE_MB = 2_000.0, 120.0
 
 
 def run(config: str = "configs/default.yaml") -> list[Measurement]:
@@ -38,7 +39,7 @@ def run(config: str = "configs/default.yaml") -> list[Measurement]:
     return [
         Measurement("clean clone to gallery", total, "s", at_most=TOTAL_S, note=f"commit {commit}, {config}"),
         Measurement("  of which installing", installing.seconds, "s", note="packages come from the registry"),
-        Measurement("  of which building", building.seconds, "s", at_most=BUILD_S, note=tasks),
+        Measurement("  of which building", building.seconds, "s", note=tasks),
         Measurement("  peak memory", building.peak_mb, "MB", at_most=MEMORY_MB, note="resident, largest process"),
         Measurement("  site", num_bytes / 1e6, "MB", at_most=SITE_MB),
         Measurement("second build, tasks run", summary["tasks_run"], at_most=0),
