@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -78,7 +78,7 @@ class Programs:
         """
         if layer not in self._diverse:
             self._diverse[layer] = self._diverse_program(layer, len(keys))
-        return self._diverse[layer](np.int32(unit), _on_one(keys))
+        return self._diverse[layer](np.int32(unit), devices.on_one(keys))
 
     # -- what is made once ----------------------------------------------------------------------------------------------
 
@@ -171,14 +171,7 @@ class Programs:
             values = partial(climbable.function, constants)
             return climb(plan, slope_of(objectives.Objective((layer,), of), values), keys)
 
-        return partial(jax.jit(run), _on_one(climbable.constants))
-
-
-def _on_one(value: Any) -> Any:
-    """`value`, a pytree of arrays, on the first device alone."""
-    import jax
-
-    return jax.device_put(value, jax.local_devices()[0])
+        return partial(jax.jit(run), devices.on_one(climbable.constants))
 
 
 def _resized(images: np.ndarray, size: int) -> np.ndarray:
