@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from generator.config.datasets import FolderDataset, IdxDataset, NpzDataset, Zoo
 from generator.config.schema import ZooProbes
 from generator.errors import ProbeError, Problem, did_you_mean
 from generator.probes.archive import read_archive
+from generator.probes.folder import matching_files, readable
 from generator.probes.idx import read_idx
 from generator.probes.images import file_fingerprint, read_image
 from generator.probes.shipped import DATASETS, list_shipped
@@ -45,16 +45,10 @@ class Source:
 def folder(config: FolderDataset, base: Path) -> Source:
     """The files that `config.path` matches, sorted by path; a folder stands for the files in it (`class_folders`: in its
     sub-folders). Hidden files are left out."""
-    pattern = config.path
-    if (base / pattern).is_dir():
-        pattern = str(Path(glob.escape(pattern)) / ("*/*" if config.class_folders else "*"))
-    files = sorted(f for f in glob.glob(pattern, root_dir=base, recursive=True) if (base / f).is_file())
-    if not files:
-        way_out = f"it is looked up from {base}; name a folder or a pattern such as photos/*.jpg"
-        raise ProbeError(Problem(f"datasets[{config.name}].path", f"no file matches {config.path!r}", way_out))
+    files = matching_files(config.path, config.class_folders, base, f"datasets[{config.name}]")
     labels = names = None
     if config.class_folders:
-        folders = [_readable(Path(file).parent.name or base.resolve().name) for file in files]
+        folders = [readable(Path(file).parent.name or base.resolve().name) for file in files]
         names = tuple(sorted(set(folders)))
         numbers = {name: number for number, name in enumerate(names)}
         labels = np.array([numbers[name] for name in folders], np.int32)
@@ -65,7 +59,7 @@ def folder(config: FolderDataset, base: Path) -> Source:
     return Source(
         num_images=len(files),
         read=lambda index: read_image(base / files[index]),
-        title=lambda index: _readable(Path(files[index]).stem),
+        title=lambda index: readable(Path(files[index]).stem),
         fingerprint=fingerprint,
         # An absolute path would tell every visitor of the site how its author's disk is laid out.
         provenance=config.provenance or (Path(config.path).name if Path(config.path).is_absolute() else config.path),
@@ -194,8 +188,3 @@ def _joined(texts: Iterable[str]) -> str:
     for text in texts:
         digest.update(text.encode("utf-8", "surrogateescape") + b"\n")
     return digest.hexdigest()
-
-
-def _readable(name: str) -> str:
-    """Names of files may be any bytes; those that are no UTF-8 become U+FFFD where a person reads them."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -22,12 +22,12 @@ def list_folder(probe_set: FolderProbes, base: Path) -> tuple[Probe, ...]:
     Raises `ProbeError` where nothing matches, and with every file that is no image.
     """
     files = _files(probe_set, base)
-    labels = [_readable(Path(file).parent.name or base.resolve().name) for file in files]
+    labels = [readable(Path(file).parent.name or base.resolve().name) for file in files]
     if probe_set.class_folders:
         kept = [index for index, _ in by_class(labels, probe_set.per_class)]
         files, labels = [files[i] for i in kept], [labels[i] for i in kept]
     headers = _headers(files, base)
-    stems = [_readable(Path(file).stem) for file in files]
+    stems = [readable(Path(file).stem) for file in files]
     titles = [f"{label} {stem}" if probe_set.class_folders else stem for stem, label in zip(stems, labels, strict=True)]
     names = unique_slugs(title.replace(".", "-") for title in titles)
     return tuple(
@@ -36,23 +36,31 @@ def list_folder(probe_set: FolderProbes, base: Path) -> tuple[Probe, ...]:
     )
 
 
-def _readable(name: str) -> str:
+def readable(name: str) -> str:
     """Names of files may be any bytes; those that are no UTF-8 become U+FFFD where a person reads them."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _files(probe_set: FolderProbes, base: Path) -> list[str]:
-    """Matching files relative to `base` (or absolute, as the pattern is)."""
     place = f"probes[{probe_set.name}]"
     if probe_set.per_class and not probe_set.class_folders:
         raise ProbeError(Problem(f"{place}.per_class", "without class folders there are no classes", "set class_folders: true"))
-    pattern = probe_set.path
-    if (base / pattern).is_dir():
-        pattern = str(Path(glob.escape(pattern)) / ("*/*" if probe_set.class_folders else "*"))
-    files = sorted(f for f in glob.glob(pattern, root_dir=base, recursive=True) if (base / f).is_file())
+    return matching_files(probe_set.path, probe_set.class_folders, base, place)
+
+
+def matching_files(pattern: str, class_folders: bool, base: Path, place: str) -> list[str]:
+    """Files that `pattern` matches, sorted, relative to `base` (or absolute, as the pattern is); hidden ones are left out.
+
+    A folder stands for the files in it (with `class_folders`: in its sub-folders). Raises `ProbeError`, naming `place`, where
+    nothing matches.
+    """
+    sought = pattern
+    if (base / sought).is_dir():
+        sought = str(Path(glob.escape(sought)) / ("*/*" if class_folders else "*"))
+    files = sorted(f for f in glob.glob(sought, root_dir=base, recursive=True) if (base / f).is_file())
     if not files:
         way_out = f"it is looked up from {base}; name a folder or a pattern such as photos/*.jpg"
-        raise ProbeError(Problem(f"{place}.path", f"no file matches {probe_set.path!r}", way_out))
+        raise ProbeError(Problem(f"{place}.path", f"no file matches {pattern!r}", way_out))
     return files
 
 
@@ -70,7 +78,7 @@ def _headers(files: list[str], base: Path) -> list[Header]:
 
 def _probe(probe_set: FolderProbes, base: Path, file: str, name: str, title: str, label: str | None, header: Header) -> Probe:
     # An absolute path would tell every visitor of the site how its author's disk is laid out.
-    shown = _readable(Path(file).name if Path(file).is_absolute() else Path(file).as_posix())
+    shown = readable(Path(file).name if Path(file).is_absolute() else Path(file).as_posix())
     origin = f"{probe_set.provenance} ({shown})" if probe_set.provenance else shown
     info = ProbeInfo(
         name=name,
