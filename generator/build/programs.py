@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from generator.network.ascent import Ascent
     from generator.network.execute import Network
-    from generator.views.feature_vis.optimisation import Climb, Climbed
+    from generator.views.feature_vis.optimisation import Climb, Climbed, Drawn
     from generator.views.feature_vis.transforms import Scaling
 
 #: How much images of one unit are to differ, over how much they are to excite it.
@@ -61,24 +61,29 @@ class Programs:
         self.scaling = scaling(preprocessing, network.input_shape[2])
         self._diverse: dict[str, Callable[..., Climbed]] = {}
 
-    def climb(self, layer: str, units: Sequence[tuple[int, float]], keys: jax.Array) -> Climbed:
-        """An image for each unit and sign, all of one layer; as many as all devices work on at a time. keys: one for each."""
+    def climb(self, layer: str, units: np.ndarray, signs: np.ndarray, seeds: Sequence[int]) -> Climbed:
+        """An image for each unit and sign, all of one layer; as many as all devices work on at a time.
+
+        units: int32 `(n,)`. signs: float32 `(n,)`.
+        """
         from jax.sharding import PartitionSpec as P
 
-        weights = np.zeros((len(units), self._ascent.width), np.float32)
-        for row, (unit, sign) in zip(weights, units, strict=True):
-            row[unit] = sign
-        index = np.int32(self._ascent.layers.index(layer))
-        return self._any_unit(index, devices.placed(weights, P("device")), devices.placed(keys, P("device")))
+        from generator.views.feature_vis.optimisation import drawn
 
-    def diverse(self, layer: str, unit: int, keys: jax.Array) -> Climbed:
-        """Images of one unit that look different to its layer, one for each of `keys`, always as many.
+        index = np.int32(self._ascent.layers.index(layer))
+        each = (units, signs, drawn(self.plan, seeds))
+        return self._any_unit(index, *(devices.placed(value, P("device")) for value in each))
+
+    def diverse(self, layer: str, unit: int, seeds: Sequence[int]) -> Climbed:
+        """Images of one unit that look different to its layer, one for each of `seeds`, always as many.
 
         They depend on each other, so one device makes them.
         """
+        from generator.views.feature_vis.optimisation import drawn
+
         if layer not in self._diverse:
-            self._diverse[layer] = self._diverse_program(layer, len(keys))
-        return self._diverse[layer](np.int32(unit), devices.on_one(keys))
+            self._diverse[layer] = self._diverse_program(layer, len(seeds))
+        return self._diverse[layer](np.int32(unit), devices.on_one(drawn(self.plan, seeds)))
 
     # -- what is made once ----------------------------------------------------------------------------------------------
 
@@ -138,14 +143,14 @@ class Programs:
 
         ascent, plan = self._ascent, self.plan
 
-        def run(constants: list[jax.Array], layer: jax.Array, units: jax.Array, keys: jax.Array) -> Climbed:
+        def run(constants: list[jax.Array], layer: jax.Array, units: jax.Array, signs: jax.Array, begin: Drawn) -> Climbed:
             def slope(fed: jax.Array, is_open: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-                each = jax.numpy.repeat(units, len(fed) // len(units), axis=0)
-                return ascent.function(constants, fed, layer, each, is_open)
+                each = (jax.numpy.repeat(values, len(fed) // len(units)) for values in (units, signs))
+                return ascent.function(constants, fed, layer, *each, is_open)
 
-            return climb(plan, slope, keys)
+            return climb(plan, slope, begin)
 
-        specs = {"in_specs": (P(), P(), P("device"), P("device")), "out_specs": P("device")}
+        specs = {"in_specs": (P(), P(), *[P("device")] * 3), "out_specs": P("device")}
         sharded = jax.shard_map(run, mesh=devices.mesh(), check_vma=False, **specs)
         return partial(jax.jit(sharded, compiler_options=devices.options()), devices.placed(ascent.constants, P()))
 
@@ -161,7 +166,7 @@ class Programs:
         spatial = self._network.graph.by_name[layer].spatial
         goal = objectives.neuron if self._settings.objective == "neuron" and spatial else objectives.channel
 
-        def run(constants: list[jax.Array], unit: jax.Array, keys: jax.Array) -> Climbed:
+        def run(constants: list[jax.Array], unit: jax.Array, begin: Drawn) -> Climbed:
             excite, differ = goal(layer, unit), objectives.diversity(layer)
 
             def of(values: dict[str, jax.Array]) -> jax.Array:
@@ -169,7 +174,7 @@ class Programs:
                 return scores + DIVERSITY * jax.lax.stop_gradient(jax.numpy.abs(scores)) * differ.of(values)
 
             values = partial(climbable.function, constants)
-            return climb(plan, slope_of(objectives.Objective((layer,), of), values), keys)
+            return climb(plan, slope_of(objectives.Objective((layer,), of), values), begin)
 
         return partial(jax.jit(run), devices.on_one(climbable.constants))
 

@@ -16,8 +16,6 @@ from generator.records import FeatureVisSetup, Preprocessing
 from generator.views.statistics import finite_or_none
 
 if TYPE_CHECKING:
-    import jax
-
     from generator.build.compute import LazyNetwork
     from generator.network.execute import Network
     from generator.views.feature_vis.draw import Visualised
@@ -110,8 +108,9 @@ class Visualiser:
         for start in range(0, len(requests), num_images):
             some = list(requests[start : start + num_images])
             padded = some + [some[0]] * (num_images - len(some))
-            units = [(request.unit, request.sign) for request in padded]
-            climbed = jax.device_get(self._programs.climb(layer, units, _keys(self._settings.seed, padded)))
+            units = np.array([request.unit for request in padded], np.int32)
+            signs = np.array([request.sign for request in padded], np.float32)
+            climbed = jax.device_get(self._programs.climb(layer, units, signs, _seeds(self._settings.seed, padded)))
             found += [self._found(climbed, place, request.sign) for place, request in enumerate(some)]
         return found
 
@@ -139,14 +138,16 @@ class Visualiser:
         requests = [Request(layer, unit, role=f"diverse {number}") for number in range(self._settings.diverse)]
         if not requests:
             return []
-        climbed = jax.device_get(self._programs.diverse(layer, unit, _keys(self._settings.seed, requests)))
+        climbed = jax.device_get(self._programs.diverse(layer, unit, _seeds(self._settings.seed, requests)))
         return [self._found(climbed, place, 1.0) for place in range(len(requests))]
 
     def _found(self, climbed: Climbed, place: int, sign: float) -> Found:
+        from generator.views.feature_vis.optimisation import opacity
+
         image = climbed.images[place]
         if self._settings.parameterisation == "maco":
             colours = np.broadcast_to(image, (*image.shape[:2], 3))
-            image = np.concatenate([colours, climbed.opacity[place][:, :, None]], axis=2)
+            image = np.concatenate([colours, opacity(climbed.gathered[place])[:, :, None]], axis=2)
         pixels = np.clip(np.rint(np.nan_to_num(image, nan=0.5) * 255), 0, 255).astype(np.uint8)
         return Found(pixels, *(sign * float(number[place]) for number in (climbed.start, climbed.reached, climbed.peak)))
 
@@ -161,10 +162,7 @@ class Visualiser:
         return found.reached > found.start
 
 
-def _keys(seed: int, requests: Sequence[Request]) -> jax.Array:
+def _seeds(seed: int, requests: Sequence[Request]) -> list[int]:
     """Of each image, from what it is of, never from its place among others."""
-    import jax
-
     texts = [f"{seed}/{request.layer}/{request.unit}/{request.role}" for request in requests]
-    numbers = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1 for text in texts]
-    return jax.vmap(jax.random.key)(np.array(numbers))
+    return [int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") for text in texts]

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ from generator.network.trace import Node, Trace
 
 #: How many segments the steps are divided into at most. More of them waste less work behind the layer that is climbed, but
 #: take longer to compile.
-MOST_SEGMENTS = 16
+MOST_SEGMENTS = 10
 
 #: Activation functions that pass what lies above zero and little else.
 RECTIFIERS = frozenset(
@@ -58,20 +59,19 @@ def at(row: int, column: int) -> Positions:
 
 @dataclass(frozen=True)
 class Ascent:
-    """layers: those it can climb, in the order of execution. width: the largest number of units among them.
+    """layers: those it can climb, in the order of execution.
 
-    `function(constants, images, layer, units, is_open)` is pure. images: float32 `(n, h, w, c)`. layer: int scalar, an index
-    into `layers`. units: float32 `(n, width)`, for each image how its layer's units are weighted, the rest zero. is_open: bool
+    `function(constants, images, layer, units, signs, is_open)` is pure. images: float32 `(n, h, w, c)`. layer: int scalar, an
+    index into `layers`. units, signs: int and float32 `(n,)`, for each image a unit of that layer and its factor. is_open: bool
     `(n,)`, for which images shut rectifiers are passed (`rectify.py`).
 
-    A unit's answer is its pre-activation, so that a bound such as ReLU6's does not end the climb; where a rectifier follows,
-    answers below zero do not count (as long as there are any above). It returns the scores `(n,)`, the weighted sum over
-    `positions` of `answers = sum(units * pre-activation)`; the peaks `(n,)`, the largest answers; and the gradient of the
-    scores with respect to the images.
+    A unit's answer is its pre-activation times the sign, so that a bound such as ReLU6's does not end the climb; where a
+    rectifier follows, answers below zero do not count (as long as there are any above). It returns the scores `(n,)`, the
+    answers' weighted sum over `positions`; the peaks `(n,)`, the largest answers; and the gradient of the scores with respect
+    to the images.
     """
 
     layers: tuple[str, ...]
-    width: int
     function: Callable[..., tuple[jax.Array, jax.Array, jax.Array]]
     constants: list[jax.Array]
 
@@ -89,6 +89,13 @@ class _Tap:
     positions: tuple[int, ...]
     channels: int
     rectified: bool
+
+
+class _Answers(NamedTuple):
+    """Of the layer climbed, at every position: what its units answer, and how much that counts; `(n, length)`."""
+
+    values: jax.Array
+    weights: jax.Array
 
 
 @dataclass(frozen=True)
@@ -115,14 +122,22 @@ def build(
     repeated = [step for step in body if step.outputs[0] not in traced.active]
     segments = _segments([step for step in body if step.outputs[0] in traced.active], taps, traced)
     frontier = sorted(slot for slot in alive if slot in rewritten.plain or slot in rewritten.folded)
+    spreads, spread_of = _spreads(taps, traced, positions)
+    cut = np.array([tap.rectified for tap in taps])
 
     def function(
-        constants: Sequence[jax.Array], images: jax.Array, layer: jax.Array, units: jax.Array, is_open: jax.Array
+        constants: Sequence[jax.Array],
+        images: jax.Array,
+        layer: jax.Array,
+        units: jax.Array,
+        signs: jax.Array,
+        is_open: jax.Array,
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         known = {**dict(zip(frontier, constants, strict=True)), open_slot: is_open}
+        spread, rectified = jnp.asarray(spreads)[jnp.asarray(spread_of)[layer]], jnp.asarray(cut)[layer]
 
-        def climb(number: int, incoming: _Values) -> tuple[jax.Array, jax.Array, _Values]:
-            """Scores and peaks, and the gradient of the scores with respect to `incoming`."""
+        def climb(number: int, incoming: _Values) -> tuple[_Answers, _Values]:
+            """What the layer climbed answers, and the gradient of the scores with respect to `incoming`."""
             segment = segments[number]
 
             def run(values: _Values) -> tuple[_Values, _Values]:
@@ -131,34 +146,25 @@ def build(
                 return tuple(found[slot] for slot in segment.leaves), tuple(found[tap.slot] for tap in segment.taps)
 
             (outgoing, tapped), pull = jax.vjp(run, incoming)
-            last = number + 1 == len(segments)
 
-            def here(_: _Values) -> tuple[jax.Array, jax.Array, _Values, _Values]:
-                answers = [_answers(tap, value, layer, units) for tap, value in zip(segment.taps, tapped, strict=True)]
-                nothing = jnp.zeros(len(images), jnp.float32)
-                return nothing, nothing, tuple(jnp.zeros_like(value) for value in outgoing), tuple(answers)
+            def here(_: _Values) -> tuple[_Answers, _Values]:
+                values = _values_of(segment.taps, tapped, layer, units, len(spread)) * signs[:, None]
+                return _Answers(values, _counted(values, spread, rectified)), tuple(map(jnp.zeros_like, outgoing))
 
-            def further(values: _Values) -> tuple[jax.Array, jax.Array, _Values, _Values]:
-                nothing = jax.eval_shape(lambda: here(values)[3])
-                return *climb(number + 1, values), tuple(jnp.zeros(answer.shape, answer.dtype) for answer in nothing)
-
-            if last:
-                scores, peaks, gradients, answers = here(outgoing)
+            if number + 1 == len(segments):
+                found, gradients = here(outgoing)
             else:
-                scores, peaks, gradients, answers = jax.lax.cond(layer > segment.taps[-1].index, further, here, outgoing)
-            seeds = []
-            for tap, value, answer in zip(segment.taps, tapped, answers, strict=True):
-                score, peak, seed = _measured(tap, value.shape, answer, layer, units, positions)
-                scores, peaks = scores + score, peaks + peak
-                seeds.append(seed.astype(value.dtype))
-            return scores, peaks, pull((gradients, tuple(seeds)))[0]
+                found, gradients = jax.lax.cond(layer > segment.taps[-1].index, partial(climb, number + 1), here, outgoing)
+            pairs = zip(segment.taps, tapped, strict=True)
+            seeds = tuple(_seed(tap, value, found.weights * signs[:, None], layer, units) for tap, value in pairs)
+            return found, pull((gradients, seeds))[0]
 
-        scores, peaks, (gradient,) = climb(0, (images,))
-        return scores, peaks, gradient
+        found, (gradient,) = climb(0, (images,))
+        scores = (found.values * found.weights).sum(axis=1)
+        return scores, jnp.where(jnp.isnan(spread), -jnp.inf, found.values).max(axis=1), gradient
 
     names = {node.pre: name for name, node in traced.nodes.items()}
-    width = max(traced.program.shapes[tap.slot][tap.channels] for tap in taps)
-    return Ascent(tuple(names[tap.slot] for tap in taps), width, function, _constants(rewritten, frontier, prepare))
+    return Ascent(tuple(names[tap.slot] for tap in taps), function, _constants(rewritten, frontier, prepare))
 
 
 @dataclass(frozen=True)
@@ -210,30 +216,47 @@ def _taps(traced: Trace, layers: Iterable[str]) -> list[_Tap]:
     return found
 
 
-def _answers(tap: _Tap, value: jax.Array, layer: jax.Array, units: jax.Array) -> jax.Array:
-    """`sum(units * value)` at every position, `(n, positions)`; zero unless the tap is the one climbed."""
-    ordered = jnp.transpose(value, (tap.batch, *tap.positions, tap.channels))
-    chosen = jnp.where(layer == tap.index, units[:, : ordered.shape[-1]], 0)
-    return jnp.einsum("npc,nc->np", ordered.reshape(len(ordered), -1, ordered.shape[-1]), chosen)
+def _spreads(taps: Sequence[_Tap], traced: Trace, positions: Positions) -> tuple[np.ndarray, np.ndarray]:
+    """How the positions of each shape of map are weighted, `(shapes, length)`, NaN behind them; and the shape of each tap."""
+    shapes = [tuple(traced.program.shapes[tap.slot][axis] for axis in tap.positions) for tap in taps]
+    kinds = sorted(set(shapes))
+    spreads = np.full((len(kinds), max(map(math.prod, kinds))), np.nan, np.float32)
+    for spread, shape in zip(spreads, kinds, strict=True):
+        spread[: math.prod(shape)] = positions(*shape).reshape(-1) if shape else 1.0
+    return spreads, np.array([kinds.index(shape) for shape in shapes])
 
 
-def _measured(
-    tap: _Tap, shape: tuple[int, ...], answers: jax.Array, layer: jax.Array, units: jax.Array, positions: Positions
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Score and peak `(n,)` of `answers`, and the score's gradient with respect to the tap's value, of `shape`."""
-    spread = np.ones(1, np.float32)
-    if tap.positions:
-        spread = positions(*(shape[axis] for axis in tap.positions)).reshape(-1)
-    counts = jnp.ones_like(answers)
-    if tap.rectified:
-        # What lies below zero says nothing of how much the unit answers, unless all of it does.
-        silent = ~((answers > 0) & (spread > 0)).any(axis=1, keepdims=True)
-        counts = ((answers > 0) | silent).astype(answers.dtype)
-    score = (answers * counts) @ spread
-    weights = (counts * spread)[:, :, None] * jnp.where(layer == tap.index, units[:, : shape[tap.channels]], 0)[:, None, :]
+def _values_of(taps: Sequence[_Tap], values: _Values, layer: jax.Array, units: jax.Array, length: int) -> jax.Array:
+    """The values of `units` at every position, filled up to `(n, length)`; zero unless the layer is one of `taps`."""
+    by_shape: dict[tuple[int, ...], jax.Array] = {}
+    for tap, value in zip(taps, values, strict=True):
+        ordered = jnp.transpose(value, (tap.batch, *tap.positions, tap.channels))
+        flat = jnp.where(layer == tap.index, ordered.reshape(len(ordered), -1, ordered.shape[-1]), 0)
+        by_shape[flat.shape] = by_shape[flat.shape] + flat if flat.shape in by_shape else flat
+    total = jnp.zeros((len(units), length))
+    for shape, flat in by_shape.items():
+        # One number and zeros: exact, and one short loop for all taps of a shape. A gather takes longer to compile.
+        chosen = jnp.where(jnp.arange(shape[2]) == units[:, None, None], flat, 0).sum(axis=2)
+        total = total + jnp.pad(chosen, ((0, 0), (0, length - shape[1])))
+    return total
+
+
+def _counted(answers: jax.Array, spread: jax.Array, rectified: jax.Array) -> jax.Array:
+    """How much `answers` `(n, length)` count. spread: `(length,)`, NaN where the map has no position."""
+    weights = jnp.nan_to_num(spread)
+    # What lies below zero says nothing of how much the unit answers, unless all of it does.
+    above = answers > 0
+    silent = ~(above & (weights > 0)).any(axis=1, keepdims=True)
+    return jnp.where(above | silent | ~rectified, weights, 0)
+
+
+def _seed(tap: _Tap, value: jax.Array, slopes: jax.Array, layer: jax.Array, units: jax.Array) -> jax.Array:
+    """The score's gradient with respect to the tap's `value`. slopes: with respect to its units', `(n, length)`."""
     axes = (tap.batch, *tap.positions, tap.channels)
-    weights = weights.reshape([shape[axis] for axis in axes])
-    return score, answers.max(axis=1), jnp.transpose(weights, np.argsort(axes))
+    num_positions = math.prod(value.shape[axis] for axis in tap.positions)
+    own = (jnp.arange(value.shape[tap.channels]) == units[:, None]) & (layer == tap.index)
+    seed = jnp.where(own[:, None, :], slopes[:, :num_positions, None], 0)
+    return jnp.transpose(seed.reshape([value.shape[axis] for axis in axes]), np.argsort(axes)).astype(value.dtype)
 
 
 def _segments(steps: Sequence[Any], taps: Sequence[_Tap], traced: Trace) -> list[_Segment]:

@@ -183,7 +183,9 @@ class Network:
         equations, alive = needed(program.equations, wanted)
         leaves = zip(program.parameters.values(), jax.tree_util.tree_leaves(self._params), strict=True)
         inputs = {slot: leaf for slot, leaf in leaves if slot in alive}
-        return jax.jit(lambda values: derive(evaluate(equations, dict(values))))(inputs)
+        # It runs once: compiling it well takes twice as long as compiling it at all.
+        quickly = {"xla_backend_optimization_level": 0}
+        return jax.jit(lambda values: derive(evaluate(equations, dict(values))), compiler_options=quickly)(inputs)
 
 
 def _group_size(traced: Trace, batch: int) -> int:

@@ -65,11 +65,11 @@ def pre_activations(module, variables, images):
     return seen
 
 
-def by_hand(value, units, where, rectified):
+def by_hand(value, units, signs, where, rectified):
     """Scores and peaks of one layer's `value`, `(n, h, w, c)` or `(n, c)`: loops over images. where: mean or centre."""
     scores, peaks = [], []
-    for one, weights in zip(value, units, strict=True):
-        answers = (one * weights[: one.shape[-1]]).sum(-1)
+    for one, unit, sign in zip(value, units, signs, strict=True):
+        answers = one[..., unit] * sign
         chosen = answers
         if answers.ndim == 2 and where == "centre":
             chosen = answers[answers.shape[0] // 2, answers.shape[1] // 2]
@@ -86,13 +86,13 @@ def expected(small):
     _, module, variables, images = small
 
     @jax.jit
-    def of(units, where):
+    def of(units, signs, where):
         found = {}
         for number, name in enumerate(pre_activations(module, variables, images)):
 
             def total(x, name=name, number=number):
                 value = pre_activations(module, variables, x)[name]
-                both = [by_hand(value, units[number], at, name in RECTIFIED) for at in ("mean", "centre")]
+                both = [by_hand(value, units[number], signs, at, name in RECTIFIED) for at in ("mean", "centre")]
                 scores, peaks = (jnp.where(where == 0, a, b) for a, b in zip(*both, strict=True))
                 return scores.sum(), (scores, peaks)
 
@@ -103,16 +103,14 @@ def expected(small):
     return of
 
 
-def some_units(names, graph, width, num_images):
-    """For each layer and image: one unit, its negative, several at once, and none."""
+#: A unit, its negative, one of twice the weight, and none.
+SIGNS = np.array([1, -1, 2, 0], np.float32)
+
+
+def some_units(names, graph):
+    """Of each layer, for each of `SIGNS`."""
     random = np.random.default_rng(0)
-    units = np.zeros((len(names), num_images, width), np.float32)
-    for number, name in enumerate(names):
-        count = graph.by_name[name].num_units
-        units[number, 0, random.integers(count)] = 1
-        units[number, 1, random.integers(count)] = -1
-        units[number, 2, :count] = random.normal(size=count)
-    return units
+    return np.stack([random.integers(graph.by_name[name].num_units, size=len(SIGNS)) for name in names])
 
 
 @pytest.mark.parametrize("where", ["mean", "centre"])
@@ -126,14 +124,13 @@ def test_every_layer_equals_the_plain_gradient(small, expected, monkeypatch, whe
     monkeypatch.setattr(ascent, "_segments", lambda *given: divided.append(real(*given)) or divided[-1])
     found = network.ascent(reversed(names), getattr(ascent, {"mean": "everywhere"}.get(where, where)), batch=len(images))
     assert found.layers == tuple(names)
-    assert found.width == 12
     assert len(divided[0]) == {1: 1, 4: 3, 99: 10}[most]
-    units = some_units(names, network.graph, found.width, len(images))
+    units = some_units(names, network.graph)
     run = jax.jit(found.function)
     shut = np.zeros(len(images), bool)
-    oracle = expected(units, 0 if where == "mean" else 1)
+    oracle = expected(units, SIGNS, 0 if where == "mean" else 1)
     for number, name in enumerate(names):
-        scores, peaks, gradient = run(found.constants, images, number, units[number], shut)
+        scores, peaks, gradient = run(found.constants, images, number, units[number], SIGNS, shut)
         for ours, theirs in zip((scores, peaks, gradient), oracle[name], strict=True):
             np.testing.assert_allclose(ours, theirs, atol=2e-5 * max(1, float(jnp.abs(theirs).max())), err_msg=name)
         assert np.abs(gradient[:3]).max(axis=(1, 2, 3)).min() > 0
@@ -151,11 +148,9 @@ def test_an_early_layer_runs_nothing_behind_it(small, monkeypatch):
     for most in (1, 99):
         monkeypatch.setattr(ascent, "MOST_SEGMENTS", most)
         found = Network(module.apply, broken, SHAPE).ascent(names, ascent.everywhere, batch=1)
-        units = np.zeros((1, found.width), np.float32)
-        units[0, 0] = 1
         run = jax.jit(found.function)
         reached[most] = [
-            np.isfinite(run(found.constants, images[:1], number, units, np.array([False]))[2]).all()
+            np.isfinite(run(found.constants, images[:1], number, np.array([0]), np.ones(1), np.array([False]))[2]).all()
             for number in range(len(names))
         ]
     assert reached[99] == [name not in ("widen", "mean_1", "head") for name in names]
@@ -204,16 +199,16 @@ def down_in_numpy(variables, image):
 def test_one_layer_by_finite_differences(small):
     network, _, variables, images = small
     found = network.ascent(["down"], ascent.everywhere, batch=1)
-    units = np.array([[0.5, 0, -1, 0, 0, 2]], np.float32)
     image = images[1].astype(np.float64)
 
     def score(pixels):
-        answers = down_in_numpy(variables, pixels) @ units[0]
+        answers = -2 * down_in_numpy(variables, pixels)[..., 5]
         return np.maximum(answers, 0).mean()
 
-    scores, peaks, gradient = jax.jit(found.function)(found.constants, images[1:2], 0, units, np.array([False]))
+    asked = np.array([5]), np.array([-2.0]), np.array([False])
+    scores, peaks, gradient = jax.jit(found.function)(found.constants, images[1:2], 0, *asked)
     np.testing.assert_allclose(scores[0], score(image), rtol=1e-5)
-    np.testing.assert_allclose(peaks[0], (down_in_numpy(variables, image) @ units[0]).max(), rtol=1e-5)
+    np.testing.assert_allclose(peaks[0], (-2 * down_in_numpy(variables, image)[..., 5]).max(), rtol=1e-5)
     places = np.random.default_rng(3).choice(image.size, 14, replace=False)
     for place in places:
         step = np.zeros(image.size)
@@ -235,8 +230,8 @@ def test_answers_below_zero_count_only_where_there_are_no_others():
     network = Network(apply, {"one": {"kernel": jnp.ones((1, 1))}}, (2, 2, 1))
     found = network.ascent(["one"], ascent.everywhere, batch=3)
     images = np.array([[[4.0, -2], [2, -8]], [[-4, -2], [-2, -8]], [[-1, 1], [1, -1]]], np.float32)[..., None]
-    units = np.array([[1.0], [1], [-1]], np.float32)
-    scores, peaks, gradient = found.function(found.constants, images, 0, units, np.zeros(3, bool))
+    signs = np.array([1.0, 1, -1], np.float32)
+    scores, peaks, gradient = found.function(found.constants, images, 0, np.zeros(3, int), signs, np.zeros(3, bool))
     np.testing.assert_allclose(scores, [1.5, -4, 0.5])
     np.testing.assert_allclose(peaks, [4, -2, 1])
     quarters = [[[1, 0], [1, 0]], [[1, 1], [1, 1]], [[-1, 0], [0, -1]]]
@@ -254,10 +249,9 @@ def test_shut_rectifiers_let_the_gradient_through_where_they_are_open():
     network = Network(apply, {"first": {"kernel": first}, "second": {"kernel": second}}, (2, 3, 3))
     found = network.ascent(["first", "second"], ascent.everywhere, batch=2)
     images = random.normal(size=(2, 2, 3, 3)).astype(np.float32)
-    units = np.zeros((2, found.width), np.float32)
-    units[:, 1] = 1
+    units, signs = np.ones(2, int), np.ones(2)
     for is_open in ([False, False], [True, False], [True, True]):
-        _, _, gradient = found.function(found.constants, images, 1, units, np.array(is_open))
+        _, _, gradient = found.function(found.constants, images, 1, units, signs, np.array(is_open))
         onto_hidden = second[:, 1] / 6  # the mean over six positions
         passed = np.where(onto_hidden > 0, onto_hidden, 0)  # only what opens the rectifier further
         for one, opened in zip(gradient, is_open, strict=True):
@@ -268,9 +262,7 @@ def test_shut_rectifiers_let_the_gradient_through_where_they_are_open():
 def test_one_position_of_a_map(small):
     network, module, variables, images = small
     found = network.ascent(["add_1", "head"], ascent.at(2, 5), batch=4)
-    units = np.zeros((4, found.width), np.float32)
-    units[:, 3] = 1
-    scores, _, _ = jax.jit(found.function)(found.constants, images, 0, units, np.zeros(4, bool))
+    scores, _, _ = jax.jit(found.function)(found.constants, images, 0, np.full(4, 3), np.ones(4), np.zeros(4, bool))
     np.testing.assert_allclose(scores, pre_activations(module, variables, images)["add_1"][:, 2, 5, 3], atol=1e-5)
 
 
@@ -317,8 +309,7 @@ def test_channels_in_front():
     }
     network = Network(lambda params, images: channels_first(params, images, {}), params, (7, 9, 2))
     images = jax.random.normal(keys[3], (3, 7, 9, 2))
-    units = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
-    shut = np.zeros(3, bool)
+    units, signs, shut = np.array([1, 0, 3]), np.array([1, -1, 2], np.float32), np.zeros(3, bool)
 
     def value(x, name):
         seen = {}
@@ -329,14 +320,13 @@ def test_channels_in_front():
     for where in ("mean", "centre"):
         found = network.ascent(["a", "b"], ascent.everywhere if where == "mean" else ascent.centre, batch=3)
         for number, name in enumerate(found.layers):
-            mine = units * (np.arange(5) < network.graph.by_name[name].num_units)
 
-            def total(x, name=name, mine=mine, where=where):
-                scores, _ = by_hand(value(x, name), mine, where, name == "a")
+            def total(x, name=name, where=where):
+                scores, _ = by_hand(value(x, name), units, signs, where, name == "a")
                 return scores.sum(), scores
 
             gradient, scores = jax.grad(total, has_aux=True)(images)
-            ours = found.function(found.constants, images, number, mine, shut)
+            ours = found.function(found.constants, images, number, units, signs, shut)
             np.testing.assert_allclose(ours[0], scores, rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(ours[2], gradient, rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(

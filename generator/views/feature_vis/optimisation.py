@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from generator.views.feature_vis.objectives import Objective
 from generator.views.feature_vis.parameterisations import Parameterisation
-from generator.views.feature_vis.transforms import Crops, Robustness, Scaling, cropped, framed, sampled, unmoved
+from generator.views.feature_vis.transforms import Affine, Crops, Robustness, Scaling, cropped, framed, sampled, unmoved
 
 #: Steps during which shut rectifiers are passed where nothing else leads away (Lucid, 2018).
 OPEN_STEPS = 16
@@ -36,20 +37,46 @@ class Climb:
     steps: int
 
 
-@dataclass(frozen=True)
-class Climbed:
-    """images: float32 `(n, size, size, c)` in 0-1. opacity: float32 `(n, size, size)` in 0-1, where gradients gathered (MACO's
-    transparency). start, reached, peak: of the unmoved image, first and last: `(n,)`.
+class Drawn(NamedTuple):
+    """What is drawn at random for some images, before they are optimised. parameters: the first ones, `(n, ...)`.
+
+    moves: how they are moved at each step, an `Affine` of `(n, steps + 1)`, at the first and the last one not at all; or uint32
+    seeds of their crops, `(n,)`.
+    """
+
+    parameters: jax.Array | np.ndarray
+    moves: Affine | jax.Array | np.ndarray
+
+
+def drawn(plan: Climb, seeds: Sequence[int]) -> Drawn:
+    """For each of `seeds`, from it alone. In NumPy: the same in XLA takes a second to compile."""
+    parameters, moves = [], []
+    for seed in seeds:
+        random = np.random.default_rng(seed)
+        parameters.append(plan.parameterisation.start(random))
+        if isinstance(plan.seen, Crops):
+            moves.append(random.integers(1 << 32, dtype=np.uint32))
+        else:
+            between, rest = sampled(random, plan.steps - 1, plan.seen), unmoved()
+            moves.append(jax.tree.map(lambda some, ends: np.concatenate([ends[None], some, ends[None]]), between, rest))
+    return Drawn(np.stack(parameters), jax.tree.map(lambda *each: np.stack(each), *moves))
+
+
+class Climbed(NamedTuple):
+    """images: float32 `(n, size, size, c)` in 0-1. gathered: the sum of absolute gradients at each pixel, `(n, size, size)`.
+    start, reached, peak: of the unmoved image, first and last: `(n,)`.
     """
 
     images: jax.Array
-    opacity: jax.Array
+    gathered: jax.Array
     start: jax.Array
     reached: jax.Array
     peak: jax.Array
 
 
-jax.tree_util.register_dataclass(Climbed, ("images", "opacity", "start", "reached", "peak"), ())
+def opacity(gathered: np.ndarray) -> np.ndarray:
+    """MACO's transparency, in 0-1: where gradients gathered (Fel et al. 2023). gathered: `(size, size)`, of one image."""
+    return np.clip(gathered / max(np.quantile(gathered, OPAQUE), 1e-30), 0, 1)
 
 
 def slope_of(objective: Objective, values: Callable[[jax.Array, jax.Array], dict[str, jax.Array]]) -> Slope:
@@ -63,7 +90,7 @@ def slope_of(objective: Objective, values: Callable[[jax.Array, jax.Array], dict
 
 
 class _State(NamedTuple):
-    """gathered: the sum of absolute gradients at each pixel so far. stuck: whether the last one was zero everywhere."""
+    """gathered: as in `Climbed`, so far. stuck: whether the last gradient was zero everywhere."""
 
     parameters: jax.Array
     memory: Any
@@ -74,30 +101,29 @@ class _State(NamedTuple):
     peak: jax.Array
 
 
-def climb(plan: Climb, slope: Slope, keys: jax.Array) -> Climbed:
-    """Optimise an image for each of `keys` `(n,)`; what becomes of one depends on its own key (and its slope) alone.
+def climb(plan: Climb, slope: Slope, begin: Drawn) -> Climbed:
+    """Optimise images from where they begin; what becomes of one depends on its own beginning (and its slope) alone.
 
     slope: of as many images as the network sees at a time: `n`, or `n * count` crops.
     """
     shape = plan.parameterisation
-    first = shape.start(keys)
+    first, moves = jax.tree.map(jnp.asarray, begin)
 
     def seen(images: jax.Array, number: jax.Array) -> jax.Array:
         """As the network sees them; unmoved at the beginning and at the end, when scores are kept."""
-        own = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
+        if not isinstance(plan.seen, Crops):
+            return framed(images, jax.tree.map(lambda each: each[:, number], moves), plan.seen.frame)
+        middle = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(first), *leaf.shape)), unmoved())
+        still = partial(framed, affine=middle, frame=plan.seen.frame)
+        own = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(seed), number))(moves)
         resting = (number == 0) | (number == plan.steps)
-        middle = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(keys), *leaf.shape)), unmoved())
-        if isinstance(plan.seen, Crops):
-            still = partial(framed, affine=middle, frame=plan.seen.frame)
-            crops = partial(cropped, keys=own, crops=plan.seen)
-            return jax.lax.cond(resting, lambda x: jnp.repeat(still(x), plan.seen.count, axis=0), crops, images)
-        moved = jax.vmap(partial(sampled, robustness=plan.seen))(own)
-        return framed(images, jax.tree.map(partial(jnp.where, resting), middle, moved), plan.seen.frame)
+        crops = partial(cropped, keys=own, crops=plan.seen)
+        return jax.lax.cond(resting, lambda x: jnp.repeat(still(x), plan.seen.count, axis=0), crops, images)
 
     def step(number: jax.Array, state: _State) -> _State:
         images, of_parameters = jax.vjp(shape.images, state.parameters)
         fed, of_images = jax.vjp(lambda images: plan.scaling.fed(seen(images, number)), images)
-        each = len(fed) // len(keys)
+        each = len(fed) // len(first)
         scores, peaks, gradient = slope(fed, jnp.repeat(state.stuck & (number < OPEN_STEPS), each))
         (uphill,) = of_images(gradient)
         # To unit length for each image: how steep it is differs by orders of magnitude between layers, and where rectifiers
@@ -117,11 +143,9 @@ def climb(plan: Climb, slope: Slope, keys: jax.Array) -> Climbed:
             peaks[::each],
         )
 
-    zeros = jnp.zeros(len(keys), jnp.float32)
-    blank = jnp.zeros((len(keys), shape.size, shape.size), jnp.float32)
+    zeros = jnp.zeros(len(first), jnp.float32)
+    blank = jnp.zeros((len(first), shape.size, shape.size), jnp.float32)
     state = _State(first, plan.optimiser.init(first), blank, zeros > 0, zeros, zeros, zeros)
     # One more than the steps: the last one only looks.
     last = jax.lax.fori_loop(0, plan.steps + 1, step, state)
-    most = jnp.quantile(last.gathered, OPAQUE, axis=(1, 2), keepdims=True)
-    opacity = jnp.clip(last.gathered / jnp.maximum(most, 1e-30), 0, 1)
-    return Climbed(shape.images(last.parameters), opacity, last.start, last.reached, last.peak)
+    return Climbed(shape.images(last.parameters), last.gathered, last.start, last.reached, last.peak)

@@ -1,6 +1,6 @@
 """What is optimised in place of pixels, and the image it stands for.
 
-Each works on a batch: `start(keys)` gives random parameters, `images(parameters)` float32 `(n, size, size, c)` in 0-1.
+`start(random)` gives the random parameters of one image, `images(parameters)` of several float32 `(n, size, size, c)` in 0-1.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Parameterisation(Protocol):
     size: int
     channels: int
 
-    def start(self, keys: jax.Array) -> jax.Array:
-        """First parameters for each of `keys` `(n,)`; an image's depend on its own key alone."""
+    def start(self, random: np.random.Generator) -> np.ndarray:
+        """First parameters of an image, float32."""
         ...
 
     def images(self, parameters: jax.Array) -> jax.Array: ...
@@ -40,9 +40,9 @@ class Pixels:
     size: int
     channels: int
 
-    def start(self, keys: jax.Array) -> jax.Array:
+    def start(self, random: np.random.Generator) -> np.ndarray:
         shape = (self.size, self.size, self.channels)
-        return START_DEVIATION * jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+        return np.float32(START_DEVIATION) * random.standard_normal(shape, np.float32)
 
     def images(self, parameters: jax.Array) -> jax.Array:
         return jax.nn.sigmoid(parameters)
@@ -59,9 +59,9 @@ class Fourier:
     size: int
     channels: int
 
-    def start(self, keys: jax.Array) -> jax.Array:
+    def start(self, random: np.random.Generator) -> np.ndarray:
         shape = (2, self.size, self.size // 2 + 1, self.channels)
-        return START_DEVIATION * jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+        return np.float32(START_DEVIATION) * random.standard_normal(shape, np.float32)
 
     def images(self, parameters: jax.Array) -> jax.Array:
         scale = np.float32(self.size / TAMING) / np.maximum(frequencies(self.size), 1 / self.size)
@@ -81,9 +81,9 @@ class Maco:
     channels: int
     magnitudes: jax.Array | np.ndarray
 
-    def start(self, keys: jax.Array) -> jax.Array:
+    def start(self, random: np.random.Generator) -> np.ndarray:
         shape = (self.size, self.size // 2 + 1, self.channels)
-        return jax.vmap(lambda key: jax.random.uniform(key, shape, minval=-np.pi, maxval=np.pi))(keys)
+        return random.uniform(-np.pi, np.pi, shape).astype(np.float32)
 
     def images(self, parameters: jax.Array) -> jax.Array:
         phases = jnp.moveaxis(parameters, -1, 1)

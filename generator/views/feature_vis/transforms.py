@@ -34,33 +34,32 @@ class Robustness:
 
 @dataclass(frozen=True)
 class Affine:
-    """Where the frame's pixels lie in the image: `image = matrix @ frame + shift`, both from `_middles`, (row, column)."""
+    """Where the frame's pixels lie in the image: `image = matrix @ frame + shift`, both from `_middles`, (row, column).
 
-    matrix: jax.Array
-    shift: jax.Array
+    matrix: float32 `(..., 2, 2)`. shift: float32 `(..., 2)`.
+    """
+
+    matrix: jax.Array | np.ndarray
+    shift: jax.Array | np.ndarray
 
 
 jax.tree_util.register_dataclass(Affine, ("matrix", "shift"), ())
 
 
-def sampled(key: jax.Array, robustness: Robustness) -> Affine:
-    """One random transform."""
-    scale_key, turn_key, upright_key, *move_keys = jax.random.split(key, 3 + len(robustness.jitter))
-    scale = jax.random.uniform(scale_key, minval=robustness.scales[0], maxval=robustness.scales[1])
-    angle = jax.random.uniform(turn_key, minval=-robustness.degrees, maxval=robustness.degrees)
-    turned = jax.random.randint(upright_key, (), 0, robustness.upright) > 0
-    angle = jnp.deg2rad(jnp.where(turned, angle, 0.0))
-    cosine, sine = jnp.cos(angle) / scale, jnp.sin(angle) / scale
-    moves = [
-        jax.random.randint(move_key, (2,), -(most // 2), most // 2 + 1)
-        for move_key, most in zip(move_keys, robustness.jitter, strict=True)
-    ]
-    return Affine(jnp.array([[cosine, -sine], [sine, cosine]]), sum(moves).astype(jnp.float32))
+def sampled(random: np.random.Generator, count: int, robustness: Robustness) -> Affine:
+    """`count` random transforms."""
+    scale = random.uniform(*robustness.scales, count)
+    angle = np.deg2rad(random.uniform(-robustness.degrees, robustness.degrees, count))
+    angle = np.where(random.integers(robustness.upright, size=count) > 0, angle, 0.0)
+    cosine, sine = np.cos(angle) / scale, np.sin(angle) / scale
+    matrix = np.stack([np.stack([cosine, -sine], axis=-1), np.stack([sine, cosine], axis=-1)], axis=-2)
+    shift = sum(random.integers(-(most // 2), most // 2 + 1, (count, 2)) for most in robustness.jitter)
+    return Affine(matrix.astype(np.float32), shift.astype(np.float32))
 
 
 def unmoved() -> Affine:
     """The image in the middle of the frame."""
-    return Affine(jnp.eye(2), jnp.zeros(2))
+    return Affine(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
 
 
 def framed(images: jax.Array, affine: Affine, frame: tuple[int, int]) -> jax.Array:

@@ -15,10 +15,10 @@ from generator.network.execute import Network, Tap
 from generator.records import FeatureVisSetup, Preprocessing
 from generator.views.feature_vis import settings
 from generator.views.feature_vis.draw import Visualised, draw
-from generator.views.feature_vis.optimisation import OPEN_STEPS, Climb, climb
+from generator.views.feature_vis.optimisation import OPEN_STEPS, Climb, climb, drawn, opacity
 from generator.views.feature_vis.optimiser import half_shared_adam
 from generator.views.feature_vis.parameterisations import Fourier, Pixels
-from generator.views.feature_vis.transforms import Robustness, Scaling
+from generator.views.feature_vis.transforms import Crops, Robustness, Scaling
 
 AS_IS = Scaling(np.ones(3, np.float32), np.zeros(3, np.float32), reverse=False)
 
@@ -26,10 +26,6 @@ AS_IS = Scaling(np.ones(3, np.float32), np.zeros(3, np.float32), reverse=False)
 def still(size):
     """No transforms at all."""
     return Robustness((size, size), (0, 0), (1.0, 1.0), 0.0)
-
-
-def keys(count=1, seed=0):
-    return jax.random.split(jax.random.key(seed), count)
 
 
 # -- a linear network ----------------------------------------------------------------------------------------------------
@@ -57,7 +53,7 @@ def linear():
         return jax.lax.conv_general_dilated(images, params["whole"]["kernel"], (1, 1), "VALID", dimension_numbers=numbers)
 
     found = Network(apply, {"whole": {"kernel": kernels()}}, (SIZE, SIZE, 3)).ascent(["whole"], ascent.everywhere, batch=4)
-    return lambda fed, is_open: found.function(found.constants, fed, jnp.int32(0), jnp.eye(4), is_open)
+    return lambda fed, is_open: found.function(found.constants, fed, jnp.int32(0), jnp.arange(4), jnp.ones(4), is_open)
 
 
 def cosine(a, b):
@@ -82,13 +78,14 @@ def to_the_optimum(images):
 )
 def test_a_linear_network_is_climbed_to_its_optimum(linear, shape, preset, least):
     plan = Climb(shape, still(SIZE), AS_IS, settings.optimiser("fourier"), settings.PRESETS[preset].steps)
-    found = jax.jit(lambda keys: climb(plan, linear, keys))(keys(4))
+    begin = drawn(plan, range(4))
+    found = jax.jit(lambda begin: climb(plan, linear, begin))(begin)
     cosines = to_the_optimum(found.images)
     assert np.all(np.array(cosines) > least), cosines
     scores = np.einsum("nhwc,hwcn->n", np.asarray(found.images, float), kernels().astype(float))
     np.testing.assert_allclose(found.reached, scores, rtol=1e-4)
     np.testing.assert_allclose(found.peak, scores, rtol=1e-4)
-    first = np.asarray(shape.images(shape.start(keys(4))), float)
+    first = np.asarray(shape.images(begin.parameters), float)
     np.testing.assert_allclose(found.start, np.einsum("nhwc,hwcn->n", first, kernels().astype(float)), rtol=1e-3, atol=1e-3)
 
 
@@ -101,9 +98,29 @@ def test_opacity_is_where_gradients_were():
         scores = (fed * weights).sum((1, 2, 3))
         return scores, scores, jnp.broadcast_to(weights, fed.shape)
 
-    found = climb(Climb(Pixels(8, 3), still(8), AS_IS, settings.optimiser("pixels"), 5), slope, keys())
-    np.testing.assert_allclose(found.opacity[0, :, :4], 1, atol=1e-5)
-    np.testing.assert_array_equal(found.opacity[0, :, 4:], 0)
+    plan = Climb(Pixels(8, 3), still(8), AS_IS, settings.optimiser("pixels"), 5)
+    found = opacity(np.asarray(climb(plan, slope, drawn(plan, [0])).gathered[0]))
+    np.testing.assert_allclose(found[:, :4], 1, atol=1e-5)
+    np.testing.assert_array_equal(found[:, 4:], 0)
+    np.testing.assert_array_equal(opacity(np.zeros((4, 4))), 0)
+
+
+def test_what_is_drawn_depends_on_the_seed_alone():
+    """And images rest at the first and the last step, when they are judged."""
+    moving = Robustness((20, 20), (8, 4), (0.9, 1.1), 10.0)
+    for seen in (moving, Crops((20, 20), 2)):
+        plan = Climb(Pixels(16, 3), seen, AS_IS, settings.optimiser("pixels"), 6)
+        together, alone = drawn(plan, [7, 8, 7]), drawn(plan, [7])
+        for many, one in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_array_equal(many[0], one[0])
+            np.testing.assert_array_equal(many[2], one[0])
+            assert np.any(many[1] != one[0])
+    moves = drawn(Climb(Pixels(16, 3), moving, AS_IS, settings.optimiser("pixels"), 6), [7, 8]).moves
+    assert moves.matrix.shape == (2, 7, 2, 2)
+    for step in (0, 6):
+        np.testing.assert_array_equal(moves.matrix[:, step], np.stack([np.eye(2)] * 2))
+        np.testing.assert_array_equal(moves.shift[:, step], 0)
+    assert len({row.tobytes() for row in moves.shift.reshape(-1, 2)}) > 5
 
 
 # -- the optimiser -------------------------------------------------------------------------------------------------------
@@ -291,7 +308,7 @@ def test_rectifiers_are_passed_only_while_stuck_and_at_the_beginning():
         return jnp.zeros(2), jnp.zeros(2), steepness[:, None, None, None] * jnp.ones_like(fed)
 
     plan = Climb(Pixels(4, 3), still(4), AS_IS, settings.optimiser("pixels"), 20)
-    jax.block_until_ready(jax.jit(lambda keys: climb(plan, slope, keys).images)(keys(2)))
+    jax.block_until_ready(jax.jit(lambda begin: climb(plan, slope, begin).images)(drawn(plan, [0, 1])))
     jax.effects_barrier()
     expected = np.zeros((21, 2), bool)
     expected[1:OPEN_STEPS:2, 0] = True  # stuck again one step later
