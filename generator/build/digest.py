@@ -47,10 +47,16 @@ def of_code(*modules: str) -> str:
         path = front.pop()
         if path is None or path in seen:
             continue
-        text = path.read_text(encoding="utf-8")
-        seen[path] = of_bytes(text.encode())
-        front += [_file(name) for name in _imports(text)]
+        seen[path], imported = _source(path)
+        front += imported
     return of_json({path.relative_to(PACKAGE).as_posix(): value for path, value in seen.items()})
+
+
+@cache
+def _source(path: Path) -> tuple[str, tuple[Path | None, ...]]:
+    """The digest of one of our files, and the files of ours that it imports."""
+    text = path.read_text(encoding="utf-8")
+    return of_bytes(text.encode()), tuple(_file(name) for name in _imports(text))
 
 
 @cache
