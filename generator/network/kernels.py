@@ -3,9 +3,11 @@
 XLA on the CPU runs a depthwise convolution as a generic grouped one. As a sum of k x k shifted multiplies it becomes
 elementwise work that the compiler fuses into one loop over the channels. A 1 x 1 convolution is one flat matrix product.
 
-The gradient of a strided convolution is a convolution over a map spread out with zeros, which XLA runs as written. But the
-pixels of one *phase* (rows and columns of equal remainder by the stride) meet the same taps, so that it is a dense convolution
-for each phase, and together one whose phases are then interleaved (Shi et al. 2016, sub-pixel convolution).
+The gradient of a dense convolution is one with its kernel turned round and the channels swapped. XLA reads the kernel in that
+order, which keeps it from its fast convolution; laid out anew it does not. That of a strided one goes over a map spread out
+with zeros, which XLA runs as written. But the pixels of one *phase* (rows and columns of equal remainder by the stride) meet
+the same taps, so that it is a convolution for each phase, and together one whose phases are then interleaved (Shi et al. 2016,
+sub-pixel convolution).
 """
 
 from __future__ import annotations
@@ -175,25 +177,25 @@ def _dense(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, dil
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def strided_conv(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, dilation: Pair) -> jax.Array:
-    """Convolution of one group whose gradient with respect to the map is fast for strides above 1.
+def dense_conv(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, dilation: Pair) -> jax.Array:
+    """Convolution of one group whose gradient with respect to the map is fast.
 
     x: `(n, h, w, cin)`. kernel: `(kh, kw, cin, cout)`. padding: `((top, bottom), (left, right))`. Returns `(n, h', w', cout)`.
     """
     return _dense(x, kernel, strides, padding, dilation)
 
 
-def _strided_forward(x, kernel, strides, padding, dilation):
+def _dense_forward(x, kernel, strides, padding, dilation):
     return _dense(x, kernel, strides, padding, dilation), (x, kernel)
 
 
-def _strided_backward(strides, padding, dilation, saved, cotangent):
+def _dense_backward(strides, padding, dilation, saved, cotangent):
     x, kernel = saved
     _, of_kernel = jax.vjp(lambda k: _dense(x, k, strides, padding, dilation), kernel)
-    return _strided_image(cotangent, kernel, strides, padding, dilation, x.shape[1:3]), of_kernel(cotangent)[0]
+    return _dense_image(cotangent, kernel, strides, padding, dilation, x.shape[1:3]), of_kernel(cotangent)[0]
 
 
-def _strided_image(
+def _dense_image(
     cotangent: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, dilation: Pair, size: Pair
 ) -> jax.Array:
     """All phases as the output channels of one convolution of stride 1; taps that a phase does not meet are zero."""
@@ -214,4 +216,4 @@ def _strided_image(
     return _interleaved(phases.reshape(*phases.shape[:3], *strides, cin), *size)
 
 
-strided_conv.defvjp(_strided_forward, _strided_backward)
+dense_conv.defvjp(_dense_forward, _dense_backward)

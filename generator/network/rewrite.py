@@ -10,7 +10,7 @@ from functools import partial
 import jax
 
 from generator.network import folding
-from generator.network.kernels import depthwise_conv, pointwise_conv, strided_conv
+from generator.network.kernels import dense_conv, depthwise_conv, pointwise_conv
 from generator.network.program import Constant, Equation, Operand, Program, Slot
 from generator.network.trace import Node, Trace
 
@@ -158,6 +158,6 @@ def convolve(equation: Equation, x: jax.Array, kernel: jax.Array) -> jax.Array:
         return depthwise_conv(x, kernel[:, :, 0], strides, padding, tuple(params["rhs_dilation"]))
     if groups == 1 and (kh, kw) == (1, 1) and padding == ((0, 0), (0, 0)):
         return pointwise_conv(x[:, :: strides[0], :: strides[1]], kernel[0, 0])
-    if groups == 1 and strides != (1, 1):
-        return strided_conv(x, kernel, strides, padding, tuple(params["rhs_dilation"]))
+    if groups == 1:
+        return dense_conv(x, kernel, strides, padding, tuple(params["rhs_dilation"]))
     return equation.run(x, kernel)[0]

@@ -107,7 +107,7 @@ class Tally:
         self._sample.add(first, values)
         exact = values.astype(np.float64)
         self._moments.add(exact)
-        self._histogram.add(exact, finite)
+        self._histogram.add(values, finite)
         self._positive += positive.sum(axis=0, dtype=np.float64)
         if self._labels is not None:
             for row, label in enumerate(self._labels[first : first + len(values)]):
@@ -154,15 +154,23 @@ class _Extremes:
     def __init__(self, number: int, num_units: int, sign: int):
         self._number, self._sign = number, np.float32(sign)
         self._keys = np.full((num_units, number), self.NONE)
+        self._least = np.full(num_units, -np.inf, np.float32)
 
     def add(self, first: int, values: NDArray, finite: NDArray) -> None:
         if not self._number:
             return
+        # Later images lose against equal ones: only units with an answer beyond the last one kept need a closer look.
+        values = self._sign * values
+        units = np.flatnonzero(((values > self._least) & finite).any(axis=0))
+        if not len(units):
+            return
         images = np.arange(first, first + len(values), dtype=np.int64)[:, None]
-        keys = np.where(finite, (_ordered(self._sign * values) << 32) + (0xFFFFFFFF - images), self.NONE)
-        units = np.flatnonzero((keys > self._keys.min(axis=1)).any(axis=0))
-        both = np.concatenate([self._keys[units], keys[:, units].T], axis=1)
-        self._keys[units] = np.partition(both, -self._number, axis=1)[:, -self._number :]
+        keys = np.where(finite[:, units], (_ordered(values[:, units]) << 32) + (0xFFFFFFFF - images), self.NONE)
+        both = np.concatenate([self._keys[units], keys.T], axis=1)
+        kept = np.partition(both, -self._number, axis=1)[:, -self._number :]
+        self._keys[units] = kept
+        least = kept.min(axis=1)
+        self._least[units] = np.where(least == self.NONE, -np.inf, _ordered_back(least >> 32))
 
     def found(self) -> tuple[NDArray, NDArray]:
         keys = np.sort(self._keys, axis=1)[:, ::-1].T
@@ -247,17 +255,18 @@ class _Histogram:
         self._exponents, self._firsts = np.zeros(len(widths), np.int64), np.zeros(len(widths), np.int64)
         self._layers = np.repeat(np.arange(len(widths)), widths)
         self._counts = np.zeros((int(ends[-1]), NUM_BINS), np.int64)
-        self._rows = np.arange(int(ends[-1])) * NUM_BINS
+        self._rows = np.arange(int(ends[-1]), dtype=np.int32) * NUM_BINS
 
-    def add(self, values: Floats, finite: NDArray) -> None:
+    def add(self, values: NDArray, finite: NDArray) -> None:
         low = np.minimum.reduceat(np.where(finite, values, np.inf).min(axis=0), self._ends[:-1])
         high = np.maximum.reduceat(np.where(finite, values, -np.inf).max(axis=0), self._ends[:-1])
         for layer in np.flatnonzero((low < self._low) | (high > self._high)):
             self._widen(layer, min(low[layer], self._low[layer]), max(high[layer], self._high[layer]))
+        # Times a power of two, so exact; what comes of numbers that are not finite is not counted.
         with np.errstate(invalid="ignore"):
-            bins = np.floor(np.ldexp(values, -self._exponents[self._layers])) - self._firsts[self._layers]
-        places = (np.where(finite, bins, 0).astype(np.int64) + self._rows)[finite]
-        self._counts += np.bincount(places, minlength=self._counts.size).reshape(self._counts.shape)
+            bins = np.floor(values * np.ldexp(1.0, -self._exponents)[self._layers]) - self._firsts[self._layers]
+            places = bins.astype(np.int32) + self._rows
+        self._counts += np.bincount(places[finite], minlength=self._counts.size).reshape(self._counts.shape)
 
     def _widen(self, layer: int, low: float, high: float) -> None:
         exponent, first, _ = _bins(low, high)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from generator.network.kernels import depthwise_conv, pointwise_conv, strided_conv
+from generator.network.kernels import depthwise_conv, pointwise_conv, dense_conv
 
 PAIR = st.tuples(st.integers(0, 3), st.integers(0, 3))
 
@@ -61,7 +61,7 @@ def test_pointwise_equals_lax():
     dilation=st.tuples(st.integers(1, 2), st.integers(1, 2)),
     seed=st.integers(0, 99),
 )
-def test_strided_equals_lax_with_gradients(size, kernel_size, strides, padding, dilation, seed):
+def test_dense_equals_lax_with_gradients(size, kernel_size, strides, padding, dilation, seed):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(2, *size, 3)).astype(np.float32)
     kernel = rng.normal(size=(*kernel_size, 3, 5)).astype(np.float32)
@@ -70,7 +70,7 @@ def test_strided_equals_lax_with_gradients(size, kernel_size, strides, padding, 
         numbers = ("NHWC", "HWIO", "NHWC")
         return lax.conv_general_dilated(a, b, strides, padding, rhs_dilation=dilation, dimension_numbers=numbers)
 
-    ours, pull = jax.vjp(lambda a, b: strided_conv(a, b, strides, padding, dilation), x, kernel)
+    ours, pull = jax.vjp(lambda a, b: dense_conv(a, b, strides, padding, dilation), x, kernel)
     theirs, reference_pull = jax.vjp(plain, x, kernel)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
     cotangent = rng.normal(size=theirs.shape).astype(np.float32)
