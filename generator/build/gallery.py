@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from generator import probes
-from generator.build import digest, exemplar_plan, site, unit_plan
+from generator.build import digest, exemplar_plan, selection, site, unit_plan
 from generator.build.compute import GRAPH
 from generator.build.content import Pictures, model_content
 from generator.build.model_plan import ModelPlan, plan_model
@@ -183,9 +183,10 @@ class Gallery:
         return {model.config.name: units for model, units in zip(self.models, found, strict=True)}
 
     def _check_layers(self, graphs: Mapping[str, Graph]) -> None:
-        """Raises `ConfigError` with every layer of the config that a graph does not have."""
+        """Raises `ConfigError` with every layer and unit of the config that a graph does not have."""
         models = {model.config.name: model for model in self.models}
         together([partial(models[name].layers, graph) for name, graph in graphs.items()])
+        together([partial(selection.check, models[name], graph) for name, graph in graphs.items()])
 
     def _check_new_probes(self) -> None:
         tasks = {model.probe_task(probe).id: probe for model in self.models for probe in model.probes}

@@ -85,31 +85,47 @@ def _units(
     return found
 
 
+def check(plan: ModelPlan, graph: Graph) -> None:
+    """Raises `ConfigError` with every mistake in `select` that can be told before anything is measured."""
+
+    def unmeasured(layer: Layer, wanted: TopUnits) -> Worth:
+        _class_of(plan, wanted)
+        return [0.0] * layer.num_units
+
+    featured(plan, graph, unmeasured)
+
+
 def worth(
     plan: ModelPlan, layer: Layer, wanted: TopUnits, maps: Sequence[FeatureMaps], responses: Mapping[str, Responses]
 ) -> Worth:
     """How much each unit of `layer` is worth a look, by what `wanted` says.
 
     maps: of this layer, one for each probe. responses: to the dataset, by layer. Raises `ConfigError` where what is asked for
-    was not measured.
+    is not measured.
     """
+    at = _class_of(plan, wanted)
     if wanted.by == "spread":
         return list(_spread(maps, layer.num_units))
-    found = responses.get(layer.name)
-    place = plan.loaded.place("models", plan.index, "views", "feature_vis", "select")
-    if found is None:
-        raise ConfigError(
-            Problem(place, f"`by: {wanted.by}` is measured on a dataset", "give the model a `dataset:`, or choose `spread`")
-        )
+    found = responses[layer.name]
     if wanted.by == "exemplars":
         parts = zip(found.maximum, found.mean, found.std, strict=True)
         return [(high - mean) / std if high is not None and mean is not None and std else 0.0 for high, mean, std in parts]
-    names = (plan.dataset.info.labels if plan.dataset else None) or ()
-    if found.class_means is None or wanted.of not in names:
+    return [_prefers(means, at) / std if std else 0.0 for means, std in zip(found.class_means or (), found.std, strict=True)]
+
+
+def _class_of(plan: ModelPlan, wanted: TopUnits) -> int:
+    """The number of the class that `wanted` is about, 0 where it is about none. Raises as `worth` does."""
+    place = plan.loaded.place("models", plan.index, "views", "feature_vis", "select")
+    if wanted.by != "spread" and (plan.dataset is None or not plan.config.views.exemplars):
+        way_out = "give the model a `dataset:` and `exemplars`, or choose `spread`"
+        raise ConfigError(Problem(place, f"`by: {wanted.by}` is measured on a dataset", way_out))
+    if wanted.by != "class":
+        return 0
+    names = plan.dataset.info.labels or ()
+    if wanted.of not in names:
         way_out = did_you_mean(wanted.of or "", names) if names else "choose a dataset with labels, or `by: spread`"
         raise ConfigError(Problem(place, f"no class {wanted.of!r} in the model's dataset", way_out))
-    at = names.index(wanted.of)
-    return [_prefers(means, at) / std if std else 0.0 for means, std in zip(found.class_means, found.std, strict=True)]
+    return names.index(wanted.of)
 
 
 def _prefers(means: Sequence[float | None], at: int) -> float:

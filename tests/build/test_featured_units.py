@@ -156,6 +156,19 @@ def test_everything_that_is_wrong_with_a_selection_is_said_at_once(featured):
     }
 
 
+def test_a_wrong_selection_is_told_before_anything_is_measured(tmp_path):
+    """By the build once the network is traced; from then on by `check`, too."""
+    gallery = TinyGallery(tmp_path / "new").create().featuring()
+    gallery.model["views"]["feature_vis"]["select"] = WRONG
+    ran = []
+    with pytest.raises(ConfigError):
+        gallery.build(lambda event, task: ran.append(task) if event == "ran" else None)
+    assert ran == ["network:net"]
+    outcome = gallery.run("check")
+    assert outcome.code == 2
+    assert "no unit 4 in edges" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("units", "dataset", "rule"),
     [

@@ -35,6 +35,7 @@ def responses(class_means):
 def test_a_class_is_compared_with_those_that_have_images(label, expected):
     plan = SimpleNamespace(
         dataset=SimpleNamespace(info=SimpleNamespace(labels=("a", "b", "c"))),
+        config=SimpleNamespace(views=SimpleNamespace(exemplars=True)),
         index=0,
         loaded=SimpleNamespace(place=lambda *_: "place"),
     )
