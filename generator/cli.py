@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     clean = command("clean", _clean, "remove what builds wrote: the site's files and the stored results", config=False)
     clean.add_argument("--out", type=Path, default=Path("site"), help="folder of the site (default: site)")
     clean.add_argument("--store", type=Path, default=Path(".cnnscope"), help="folder of the results (default: .cnnscope)")
+    command("ship-findings", _ship_findings, "measure the zoo models of CONFIG and keep the numbers beside their weights")
     train = command("train-fashion", _train_fashion, "train the Fashion CNN on Fashion-MNIST", config=False)
     train.add_argument("--data", type=Path, help="folder with the data set's IDX files")
     train.add_argument("--out", type=Path, help="folder for the checkpoints (default: where the shipped ones are)")
@@ -280,6 +281,18 @@ def _clean(options: argparse.Namespace) -> None:
     removed = site.clear(options.out, _waiting(Console(stderr=True, highlight=False, soft_wrap=True), options.out))
     store.Store(options.store).clear()
     print(f"Removed {removed} files of {options.out} and the stored results in {options.store}.")
+
+
+def _ship_findings(options: argparse.Namespace) -> None:
+    from generator.build.run import Runner
+    from generator.build.ship import ship_findings
+
+    console = Console(highlight=False, soft_wrap=True)
+    gallery = _gallery(options)
+    with _BuildProgress(console) as report:
+        shipped = ship_findings(gallery, Runner(gallery.store, os.cpu_count() or 1, report))
+    for archive, num_bytes in shipped.items():
+        console.print(f"{archive}: {num_bytes / 1e3:.0f} KB", markup=False)
 
 
 def _train_fashion(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from math import isfinite
 
 import numpy as np
@@ -21,6 +22,18 @@ def to_bytes(array: np.ndarray) -> bytes:
 
 def from_bytes(content: bytes) -> np.ndarray:
     return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+
+
+def packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Several arrays by name, as `.npz`."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def unpacked(content: bytes) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return dict(archive)
 
 
 def compact(array: np.ndarray) -> np.ndarray:

@@ -16,9 +16,11 @@ from generator.build.store import Artifact
 from generator.network.graph import Graph
 from generator.pages.content import ModelContent
 from generator.records import (
+    Classes,
     DatasetImages,
     Exemplars,
     FeatureVis,
+    Health,
     Predictions,
     ProbePictures,
     Record,
@@ -26,6 +28,7 @@ from generator.records import (
     Tuning,
     Wires,
 )
+from generator.views.quirks import quirks
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -84,7 +87,14 @@ def model_content(model: ModelPlan, graph: Graph, featured: Mapping[str, Sequenc
         tasks = {layer.name: model.task_id(kind, layer.name) for layer in layers}
         return {name: pictures.record(task, RECORD, record) for name, task in tasks.items() if task in pictures.artifacts}
 
-    images = model.task_id("images")
+    def one(kind: str, record: type[AnyRecord]) -> AnyRecord | None:
+        """Of the model, if it has one."""
+        task = model.task_id(kind)
+        return pictures.record(task, RECORD, record) if task in pictures.artifacts else None
+
+    tuning, exemplars = pictures.records(model.task_id("tuning"), RECORD, Tuning), by_layer("exemplars", Exemplars)
+    health, classes = one("health", Health), one("classes", Classes)
+    labels = {probe.info.name: probe.info.label for probe in model.probes}
     return ModelContent(
         info=model.info(graph),
         graph=graph,
@@ -95,10 +105,14 @@ def model_content(model: ModelPlan, graph: Graph, featured: Mapping[str, Sequenc
         probes=tuple(pictures.record(model.probe_task(probe).id, RECORD, ProbePictures) for probe in model.probes),
         predictions={name: record for name, record in predicted.items() if record.top},
         feature_vis=by_layer("feature_vis", FeatureVis),
-        exemplars=by_layer("exemplars", Exemplars),
+        exemplars=exemplars,
         responses=by_layer("responses", Responses),
-        images=pictures.record(images, RECORD, DatasetImages) if images in pictures.artifacts else None,
-        tuning=pictures.records(model.task_id("tuning"), RECORD, Tuning),
+        images=one("images", DatasetImages),
+        health=health,
+        classes=classes,
+        class_images=one("class_images", DatasetImages),
+        quirks=quirks(health, classes, predicted, labels, tuning, exemplars, [layer.name for layer in layers]),
+        tuning=tuning,
         wires=pictures.records(model.task_id("wires"), RECORD, Wires),
         unit_pages=pages,
     )

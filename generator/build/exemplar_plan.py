@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from generator.build import digest
+from generator.build.arrays import packed, unpacked
 from generator.build.model_plan import ModelPlan, drawing_digest
 from generator.build.registry import drawn_files
 from generator.build.task import Files, Inputs, Task, Use
@@ -65,7 +65,7 @@ def _survey_task(plan: ModelPlan, settings: ExemplarsView, dataset: Dataset, fil
                 labels=labels,
                 num_classes=len(dataset.info.labels or ()),
             )
-        return {files[layer]: _packed(one.arrays()) for layer, one in found.items()}
+        return {files[layer]: packed(one.arrays()) for layer, one in found.items()}
 
     parameters = {
         **_looking(plan, dataset),
@@ -81,7 +81,7 @@ def _responses_task(plan: ModelPlan, dataset: Dataset, layer: str, file: str) ->
         from generator.render.drawn import Drawn
         from generator.views.responses import measure
 
-        arrays = _unpacked(inputs.read("survey", file))
+        arrays = unpacked(inputs.read("survey", file))
         names = ("mean", "std", "minimum", "maximum", "active", "edges", "counts", "class_means")
         return drawn_files(Drawn(measure(layer, dataset.info, **{name: arrays[name] for name in names})))
 
@@ -121,8 +121,8 @@ def _recall_task(
 
         with plan.network.using() as network:
             pieces, whole = gather(chosen, wanted, recall(network, list(files), read, numbers), pictures.pop)
-        made = {files[name]: _packed(vars(piece)) for name, piece in pieces.items()}
-        return {**made, IMAGES: _packed({str(number): image for number, image in whole.items()})}
+        made = {files[name]: packed(vars(piece)) for name, piece in pieces.items()}
+        return {**made, IMAGES: packed({str(number): image for number, image in whole.items()})}
 
     parameters = {
         **_looking(plan, dataset),
@@ -147,7 +147,7 @@ def _exemplars_task(
         from generator.views.exemplars import Pieces, draw
 
         wanted = _wanted(settings, inputs.read("survey", file), units)
-        pieces = Pieces(**_unpacked(inputs.read("recall", file)))
+        pieces = Pieces(**unpacked(inputs.read("recall", file)))
         quantiles = Picks(settings.highest, settings.lowest, settings.spread).quantiles
         return drawn_files(draw(layer, dataset.info, wanted, pieces, settings.look, quantiles, plan.preprocessing.size_px))
 
@@ -168,7 +168,7 @@ def _images_task(plan: ModelPlan, dataset: Dataset) -> Task:
     def run(inputs: Inputs) -> Files:
         from generator.views.exemplars import draw_images
 
-        whole = {int(number): image for number, image in _unpacked(inputs.read("recall", IMAGES)).items()}
+        whole = {int(number): image for number, image in unpacked(inputs.read("recall", IMAGES)).items()}
         return drawn_files(draw_images(dataset.info, whole, dataset.title, dataset.label, dataset.probe))
 
     parameters = {
@@ -183,7 +183,7 @@ def _images_task(plan: ModelPlan, dataset: Dataset) -> Task:
 def _wanted(settings: ExemplarsView, survey: bytes, units: Sequence[int]):
     from generator.views.exemplars import Wanted
 
-    arrays = _unpacked(survey)
+    arrays = unpacked(survey)
     columns = np.array(units)
     picked = (arrays[name][:, columns] for name in ("images", "values"))
     return Wanted(units, *picked, num_highest=settings.highest, num_lowest=settings.lowest)
@@ -208,14 +208,3 @@ def _glue() -> str:
 
 def _code(*modules: str) -> str:
     return digest.combine({"modules": drawing_digest(*modules), "glue": _glue()})
-
-
-def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def _unpacked(content: bytes) -> dict[str, np.ndarray]:
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return dict(archive)

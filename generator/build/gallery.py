@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from generator import probes
-from generator.build import digest, exemplar_plan, selection, site, unit_plan
+from generator.build import digest, exemplar_plan, findings_plan, selection, site, unit_plan
 from generator.build.compute import GRAPH
 from generator.build.content import Pictures, model_content
 from generator.build.model_plan import ModelPlan, plan_model
-from generator.build.registry import LAYER_VIEWS, MAP_VIEWS, RECORD, UNIT_VIEWS
+from generator.build.registry import FINDINGS, LAYER_VIEWS, MAP_VIEWS, RECORD, UNIT_VIEWS
 from generator.build.run import Runner, Status, statuses
 from generator.build.selection import Choice, Featured, NotMeasured, pages_of_units
 from generator.build.store import Artifact, DamagedArtifact, Store
@@ -156,6 +156,7 @@ class Gallery:
                 *model.view_tasks(graph),
                 *unit_plan.structure_tasks(model, graph),
                 *exemplar_plan.survey_tasks(model, graph),
+                *findings_plan.findings_tasks(model, graph),
             )
         ]
 
@@ -210,7 +211,7 @@ class Gallery:
             "config": digest.of_bytes(self.loaded.path.read_bytes()),
             "models": digest.of_json([self._facts(model, graph) for model, graph in self._models(graphs)]),
             "featured": digest.of_json(featured),
-            "code": digest.of_code("generator.pages.outline"),
+            "code": digest.of_code("generator.pages.outline", "generator.views.quirks"),
             "glue": digest.of_json([digest.of_module(name) for name in (__name__, *GLUE)]),
             "templates": templates_digest(),
             "libraries": digest.of_libraries("cnnscope", *LIBRARIES),
@@ -276,7 +277,8 @@ class Gallery:
 
 def _draws(task: Task) -> bool:
     """Whether a task's artifact has a record for pages."""
-    return task.id.split(":")[0] in {"probe", "predictions", *(view.name for view in (*LAYER_VIEWS, *MAP_VIEWS)), *UNIT_VIEWS}
+    views = (view.name for view in (*LAYER_VIEWS, *MAP_VIEWS))
+    return task.id.split(":")[0] in {"probe", "predictions", *views, *UNIT_VIEWS, *FINDINGS}
 
 
 def _libraries(*names: str) -> dict[str, str]:

@@ -31,7 +31,9 @@ INPUT = "input.npy"
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """One model's tasks. index: its place in the config. dataset: what exemplars are drawn from. network: computes for it."""
+    """One model's tasks. index: its place in the config. dataset: what exemplars are drawn from. measured_on: what findings
+    rest on. network: computes for it.
+    """
 
     loaded: LoadedConfig
     index: int
@@ -40,6 +42,7 @@ class ModelPlan:
     probes: tuple[Probe, ...]
     labels: tuple[str, ...] | None
     dataset: Dataset | None
+    measured_on: Dataset | None
     network: LazyNetwork
 
     @property
@@ -251,7 +254,8 @@ def plan_model(
     )
     network = LazyNetwork(config.source, loaded.base, input_shape, loaded.place("models", index, "source"), compiled)
     dataset = datasets.get(config.dataset or "")
-    return ModelPlan(loaded, index, facts, preprocessing, chosen, labels or facts.labels, dataset, network)
+    measured_on = datasets.get(config.measured_on or "", dataset)
+    return ModelPlan(loaded, index, facts, preprocessing, chosen, labels or facts.labels, dataset, measured_on, network)
 
 
 def _preprocessing(loaded: LoadedConfig, index: int, facts: SourceFacts) -> tuple[Preprocessing, tuple[int, int, int]]:

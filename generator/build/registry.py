@@ -63,8 +63,11 @@ RECORD = "record.json"
 LAYER_VIEWS = (LayerView("filters", "generator.views.filters", Filters, _filters),)
 MAP_VIEWS = (MapView("feature_maps", "generator.views.feature_maps", FeatureMaps, _feature_maps),)
 
-#: Kinds of tasks whose records are about units; `unit_plan.py` makes them.
+#: Kinds of tasks whose records are about units; `unit_plan.py` and `exemplar_plan.py` make them.
 UNIT_VIEWS = ("feature_vis", "exemplars", "responses", "images", "tuning", "wires")
+
+#: Kinds of tasks whose records are about a whole model; `findings_plan.py` makes them.
+FINDINGS = ("health", "classes", "class_images")
 
 
 def drawn_files(drawn: Drawn) -> Files:

@@ -39,11 +39,12 @@ def reference_problems(data: Data, spot: Spot) -> Iterator[Problem]:
             if section == "models" or entry.get("kind") == "crops":
                 yield from _chosen_probes(entry.get("probes"), (*keys, "probes"), sets, spot)
     for keys, model in _entries(data, "models"):
-        dataset = model.get("dataset")
-        if isinstance(dataset, str) and dataset not in datasets:
-            way_out = did_you_mean(dataset, datasets) or "define one below `datasets:`, or leave `dataset` out"
-            yield Problem(spot((*keys, "dataset")), f"no dataset {dataset!r}", way_out)
-        if dataset is None:
+        for key in ("dataset", "measured_on"):
+            dataset = model.get(key)
+            if isinstance(dataset, str) and dataset not in datasets:
+                way_out = did_you_mean(dataset, datasets) or f"define one below `datasets:`, or leave `{key}` out"
+                yield Problem(spot((*keys, key)), f"no dataset {dataset!r}", way_out)
+        if model.get("dataset") is None:
             yield from _dataset_needed(model, keys, spot)
     for keys, entry in _entries(data, "datasets"):
         if entry.get("kind") == "idx" and entry.get("label_names") is not None and entry.get("labels") is None:

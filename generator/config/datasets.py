@@ -76,12 +76,15 @@ class CropsDataset(Section):
 
 
 class ZooDataset(Section):
-    """The images that ship with a zoo model (`fashion_cnn`: 200 test images)."""
+    """Images of the dataset that a zoo model was made for. split: those that ship with it (`fashion_cnn`: 200 test images), or
+    all of the `test` set, where it lies on this machine; elsewhere its findings come with the model.
+    """
 
     name: Name
     title: str | None = None
     kind: Literal["zoo"]
     model: str
+    split: Literal["shipped", "test"] = "shipped"
     limit: PositiveInt | None = None
 
 

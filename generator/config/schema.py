@@ -159,9 +159,9 @@ class ModelConfig(Section):
     """One model of the gallery.
 
     name: its place in URLs. layers: `all`, or names and globs (`blocks.*.expand`). probes: names of probe sets, or
-    `set/probe` for one image. dataset: the name of a dataset, from which exemplars are drawn. labels: class names, or a text
-    file with one a line; default the source's. unit_pages: which units get a page of their own; `featured` are those that
-    `views.feature_vis.select` names.
+    `set/probe` for one image. dataset: the name of a dataset, from which exemplars are drawn. measured_on: that of another one,
+    by which health and classes are judged. labels: class names, or a text file with one a line; default the source's.
+    unit_pages: which units get a page of their own; `featured` are those that `views.feature_vis.select` names.
     """
 
     name: Name
@@ -173,6 +173,7 @@ class ModelConfig(Section):
     layers: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"] = "all"
     probes: Annotated[tuple[str, ...], Field(min_length=1)]
     dataset: str | None = None
+    measured_on: str | None = None
     views: ViewsConfig = ViewsConfig()
     unit_pages: Literal["all", "featured", "none"] = "featured"
 

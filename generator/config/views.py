@@ -71,10 +71,35 @@ class ExemplarsView(Section):
     look: Literal["heat", "dim"] = "dim"
 
 
+class HealthView(Section):
+    """Dead and redundant units, told from the dataset that the model is `measured_on`.
+
+    rare: a unit that is above zero on a smaller share of images is reported. alike: units whose activations correlate so much
+    are redundant. shares: such shares of the units of each layer, the least important ones, are set to zero to see what
+    happens. tried_on: images that is tried on, at most.
+    """
+
+    rare: Annotated[float, Field(ge=0, le=1)] = 0.01
+    alike: Annotated[float, Field(ge=0.9, le=1)] = 0.98
+    shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.25,)
+    tried_on: PositiveInt = 100
+
+
+class ClassesView(Section):
+    """How classes differ, told from the dataset that the model is `measured_on`, if its classes are the model's. num_units:
+    named for each class, and for each pair. num_pairs: compared on pages of their own, at most; the most confused first.
+    """
+
+    num_units: Annotated[int, Field(ge=1, le=64)] = 12
+    num_pairs: Annotated[int, Field(ge=0, le=1000)] = 45
+
+
 class ViewsConfig(Section):
-    """`false` leaves a view out. exemplars need a `dataset`."""
+    """`false` leaves a view out. exemplars, health and classes need a `dataset`."""
 
     filters: FiltersView | Literal[False] = FiltersView()
     feature_maps: FeatureMapsView | Literal[False] = FeatureMapsView()
     feature_vis: FeatureVisView | Literal[False] = FeatureVisView()
     exemplars: ExemplarsView | Literal[False] = ExemplarsView()
+    health: HealthView | Literal[False] = HealthView()
+    classes: ClassesView | Literal[False] = ClassesView()

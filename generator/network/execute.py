@@ -66,6 +66,48 @@ class Tapped:
         return self._jitted(self.constants, jnp.asarray(images))
 
 
+@dataclass(frozen=True)
+class Ablated:
+    """A network whose units can be weakened or silenced.
+
+    `function(constants, images, masks)` is pure and returns the network's (first) output. masks: for each layer float32
+    `(n, units)`, or `(1, units)` for all images, what its activation is multiplied with. Calling the object runs it jitted.
+    """
+
+    function: Callable[[Sequence[jax.Array], jax.Array, Sequence[jax.Array]], jax.Array]
+    constants: list[jax.Array]
+
+    @cached_property
+    def _jitted(self) -> Callable[..., jax.Array]:
+        return jax.jit(self.function)
+
+    def __call__(self, images: jax.Array | np.ndarray, masks: Sequence[np.ndarray]) -> jax.Array:
+        return self._jitted(self.constants, jnp.asarray(images), [jnp.asarray(mask) for mask in masks])
+
+
+@dataclass(frozen=True)
+class _Mask:
+    """A layer's activation times its mask, over the activation. inputs: its slot, and the mask's. batch, channels: axes."""
+
+    inputs: tuple[Slot, Slot]
+    batch: int
+    channels: int
+
+    @property
+    def slots(self) -> tuple[Slot, Slot]:
+        return self.inputs
+
+    @property
+    def outputs(self) -> tuple[Slot]:
+        return self.inputs[:1]
+
+    def run(self, value: jax.Array, mask: jax.Array) -> tuple[jax.Array]:
+        ordered = mask if self.batch < self.channels else mask.T
+        return (
+            value * jnp.expand_dims(ordered, [axis for axis in range(value.ndim) if axis not in (self.batch, self.channels)]),
+        )
+
+
 class Network:
     """A CNN: `apply(params, images)` with its layers known.
 
@@ -145,6 +187,40 @@ class Network:
         if together < batch:
             function = _in_groups(function, together)
         return Tapped(function, self._prepare(program, reads, constants))
+
+    def ablated(self, layers: Sequence[str], *, batch: int) -> Ablated:
+        """The network with the units of `layers` under masks; nothing else of it changes. Raises as `tapped` does."""
+        together = _group_size(self._traced(1, self.input_shape), batch)
+        traced = self._traced(together, self.input_shape)
+        program, rewritten = traced.program, rewrite(traced)
+        nodes = [_node(traced, name) for name in layers]
+        first = len(program.shapes) + 2 * len(traced.nodes)
+        masks = {}
+        for place, node in enumerate(nodes):
+            layout = node.layout or tuple(range(len(program.shapes[node.last])))
+            masks[node.last] = _Mask((node.last, first + place), layout[0], layout[-1])
+        steps = [one for step in rewritten.steps for one in (step, masks.get(step.outputs[0])) if one is not None]
+        body, alive = needed(steps, program.outputs[:1])
+        frontier = sorted(slot for slot in alive if slot in rewritten.plain or slot in rewritten.folded)
+
+        def function(constants: Sequence[jax.Array], images: jax.Array, masks: Sequence[jax.Array]) -> jax.Array:
+            known = dict(zip(frontier, constants, strict=True))
+
+            def group(images: jax.Array, masks: Sequence[jax.Array]) -> jax.Array:
+                return evaluate(body, {**known, **dict(enumerate(masks, first)), program.images: images})[program.outputs[0]]
+
+            if together == batch:
+                return group(images, masks)
+            each = [jnp.broadcast_to(mask, (batch, mask.shape[1])) for mask in masks]
+            split = [value.reshape(-1, together, *value.shape[1:]) for value in (images, *each)]
+            found = jax.lax.map(lambda some: group(some[0], some[1:]), split)
+            return found.reshape(-1, *found.shape[2:])
+
+        def constants(values: Mapping[Slot, jax.Array]) -> list[jax.Array]:
+            return [rewritten.folded[slot](values) if slot in rewritten.folded else values[slot] for slot in frontier]
+
+        reads = [slot for s in frontier for slot in rewritten.reads.get(s, [s])]
+        return Ablated(function, self._prepare(program, reads, constants))
 
     def ascent(
         self, layers: Iterable[str], positions: ascent.Positions, *, batch: int, size: tuple[int, int, int] | None = None

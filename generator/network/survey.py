@@ -48,7 +48,7 @@ def survey(
     batch = min(BATCH, num_images)
     run = run or compiled(network, layers, num_images)
     before: tuple[list[int], list[jax.Array]] | None = None
-    for numbers, images in _batches(read, range(num_images), batch):
+    for numbers, images in batches(read, range(num_images), batch):
         found = run(images)  # returns at once, so that the images before are counted while these are computed
         if before is not None:
             _count(tally, *before)
@@ -74,7 +74,7 @@ def recall(
         return
     batch = min(KEPT_BATCH, len(images))
     run = network.tapped([Tap(layer) for layer in layers], batch=batch)
-    for numbers, pixels in _batches(read, images, batch):
+    for numbers, pixels in batches(read, images, batch):
         values = [np.asarray(value) for value in run(pixels)]
         for row, number in enumerate(numbers):
             yield number, {layer: value[row] for layer, value in zip(layers, values, strict=True)}
@@ -87,11 +87,11 @@ def peaks(values: list[jax.Array]) -> list[jax.Array]:
     values: maps `(n, h, w, c)` or vectors `(n, c)`. Where the largest value is, nobody asks but of images that are shown, and
     `recall` has their maps.
     """
-    found = [_peak(value.reshape(len(value), -1, value.shape[-1])) for value in values]
+    found = [peak(value.reshape(len(value), -1, value.shape[-1])) for value in values]
     return [jnp.concatenate(parts, axis=1) for parts in zip(*found, strict=True)]
 
 
-def _peak(value: jax.Array) -> tuple[jax.Array, jax.Array]:
+def peak(value: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Of `(n, positions, c)`. Positive values and NaNs are counted together, in the two halves of a byte, of which a CPU adds
     the most at a time: XLA's maximum passes over NaNs on a CPU."""
     length = value.shape[1]
@@ -107,7 +107,7 @@ def _count(tally: Tally, numbers: Sequence[int], found: Sequence[jax.Array]) -> 
     tally.add(numbers[0], *(np.asarray(array)[: len(numbers)] for array in found))
 
 
-def _batches(read: Read, images: Sequence[int], batch: int) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+def batches(read: Read, images: Sequence[int], batch: int) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
     """Images `batch` at a time, the last ones filled up with the very last; read ahead by one batch in a thread.
 
     After the first that cannot be read, the rest is only looked through for others.

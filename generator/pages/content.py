@@ -8,15 +8,18 @@ from pydantic import Field
 
 from generator.network.graph import Graph
 from generator.records import (
+    Classes,
     ColorTable,
     DatasetImages,
     Exemplars,
     FeatureMaps,
     FeatureVis,
     Filters,
+    Health,
     ModelInfo,
     Predictions,
     ProbePictures,
+    Quirk,
     Record,
     Responses,
     Tuning,
@@ -30,7 +33,8 @@ class ModelContent(Record):
     labels: names of the classes, in the order of the outputs. layers: names with a page of their own, in the graph's order.
     filters: by layer. feature_maps: one for each layer, probe and value. probes: the first one is what a page opens with.
     predictions: by probe. feature_vis, exemplars, responses, tuning: by layer, where they were made. wires: by node
-    of the graph. images: those that occur as exemplars. unit_pages: by layer, the units with a page of their own.
+    of the graph. images: those that occur as exemplars; class_images: those that stand for classes and their mistakes. quirks:
+    most surprising first. unit_pages: by layer, the units with a page of their own.
     """
 
     info: ModelInfo
@@ -47,6 +51,10 @@ class ModelContent(Record):
     tuning: dict[str, Tuning] = Field(default_factory=dict)
     wires: dict[str, Wires] = Field(default_factory=dict)
     images: DatasetImages | None = None
+    health: Health | None = None
+    classes: Classes | None = None
+    class_images: DatasetImages | None = None
+    quirks: tuple[Quirk, ...] = ()
     unit_pages: dict[str, tuple[int, ...]] = Field(default_factory=dict)
 
 
@@ -106,6 +114,8 @@ class Frame(Record):
     icon: str
     home: str
     about: str
+    walkthrough: str
+    glossary: str
     models: tuple[Link, ...]
     crumbs: tuple[Link, ...] = ()
     canonical: str | None = None

@@ -33,6 +33,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(self._kept)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether its images can be read on this machine."""
+        return self._source.is_here
+
     @cached_property
     def fingerprint(self) -> str:
         """sha256, hexadecimal, of what the images and their labels come from, and of which are taken."""
@@ -84,6 +89,8 @@ def _source(config: DatasetConfig, base: Path, probes: Mapping[str, Sequence[Pro
             return datasets_files.idx(config, base)
         case NpzDataset():
             return datasets_files.npz(config, base)
+        case ZooDataset(split="test"):
+            return datasets_files.test_set(config)
         case ZooDataset():
             return datasets_files.shipped(config)
         case CropsDataset():

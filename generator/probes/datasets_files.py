@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from generator.config.datasets import FolderDataset, IdxDataset, NpzDataset, ZooDataset
 from generator.config.schema import ZooProbes
 from generator.errors import ProbeError, Problem, did_you_mean
+from generator.probes import fashion_mnist
 from generator.probes.archive import read_archive
 from generator.probes.folder import matching_files, readable
 from generator.probes.idx import read_idx
@@ -28,7 +30,7 @@ def _no_probe(_: int) -> None:
 class Source:
     """All images of a dataset, before a limit. labels: `(num_images,)` indices into label_names.
 
-    fingerprint: sha256 of what the images of the given numbers come from.
+    fingerprint: sha256 of what the images of the given numbers come from. is_here: whether images can be read on this machine.
     """
 
     num_images: int
@@ -40,6 +42,7 @@ class Source:
     labels: NDArray[np.integer] | None = None
     label_names: tuple[str, ...] | None = None
     probe: Callable[[int], str | None] = field(default=_no_probe)
+    is_here: bool = True
 
 
 def folder(config: FolderDataset, base: Path) -> Source:
@@ -155,7 +158,7 @@ def shipped(config: ZooDataset) -> Source:
     if config.model not in DATASETS:
         message = f"no images ship with a model {config.model!r}"
         raise ProbeError(Problem(f"datasets[{config.name}].model", message, did_you_mean(config.model, DATASETS)))
-    probes = list_shipped(ZooProbes(name=config.name, kind="zoo", model=config.model))
+    probes = list_shipped(_probes(config))
     names = tuple(dict.fromkeys(probe.info.label for probe in probes))
     return Source(
         num_images=len(probes),
@@ -167,6 +170,38 @@ def shipped(config: ZooDataset) -> Source:
         labels=np.array([names.index(probe.info.label) for probe in probes], np.int32),
         label_names=names,
     )
+
+
+def test_set(config: ZooDataset) -> Source:
+    """All test images of the dataset that a zoo model was made for; known by checksum where they are not here."""
+    if config.model not in DATASETS:
+        message = f"no test set is known for a model {config.model!r}"
+        raise ProbeError(Problem(f"datasets[{config.name}].model", message, did_you_mean(config.model, DATASETS)))
+    files = (fashion_mnist.TEST_IMAGES, fashion_mnist.TEST_LABELS)
+    found = fashion_mnist.find()
+
+    @cache
+    def images() -> NDArray[np.uint8]:
+        if found is None:
+            way_out = fashion_mnist.ways_out("name another dataset")
+            raise ProbeError(Problem(f"datasets[{config.name}]", "its images are not on this machine", way_out))
+        return fashion_mnist.load_one(found, fashion_mnist.TEST_IMAGES)
+
+    return Source(
+        num_images=fashion_mnist.NUM_TEST,
+        read=lambda index: images()[index][:, :, None],
+        title=lambda index: f"test image {index}",
+        fingerprint=lambda _: _joined(file.sha256 for file in files),
+        provenance=DATASETS[config.model].provenance,
+        licence=DATASETS[config.model].licence,
+        labels=fashion_mnist.load_one(found, fashion_mnist.TEST_LABELS) if found else None,
+        label_names=tuple(dict.fromkeys(probe.info.label for probe in list_shipped(_probes(config)))),
+        is_here=found is not None,
+    )
+
+
+def _probes(config: ZooDataset) -> ZooProbes:
+    return ZooProbes(name=config.name, kind="zoo", model=config.model)
 
 
 def _arrays(images: NDArray[np.uint8], labels, names, *, stem: str, paths: list[Path], provenance: str, licence: str) -> Source:

@@ -59,6 +59,7 @@ TEST_LABELS = RemoteFile(
     "bb300cfdad3c16e7a12a480ee83cd310",
     "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 )
+NUM_TEST = 10_000
 FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 
 
@@ -113,21 +114,32 @@ def find(folder: Path | None = None, system: Path = SYSTEM_FOLDER, cache: Path |
 
 def load(folder: Path) -> FashionMnist:
     """The data set in `folder`. Raises `ProbeError` for each file that is missing, damaged or not Fashion-MNIST's."""
-    arrays, digests, problems = [], {}, []
-    for file in FILES:
+    found = _read(folder, FILES)
+    return FashionMnist(*(array for array, _ in found.values()), {name: digest for name, (_, digest) in found.items()})
+
+
+def load_one(folder: Path, file: RemoteFile) -> np.ndarray:
+    """One of the arrays alone, as in `FashionMnist`. Raises as `load` does."""
+    return _read(folder, (file,))[file.name][0]
+
+
+def _read(folder: Path, files: tuple[RemoteFile, ...]) -> dict[str, tuple[np.ndarray, str]]:
+    """Array and sha256 of each of `files`, by its name."""
+    found, problems = {}, []
+    for file in files:
         path = _path(folder, file) or folder / file.name
         try:
             array = read_idx(path)
         except ProbeError as error:
             problems.extend(error.problems)
             continue
-        digests[file.name] = hashlib.sha256(encode_idx(array)).hexdigest()
-        arrays.append(array)
-        if digests[file.name] != file.sha256:
-            problems.append(Problem(str(path), f"not Fashion-MNIST's: sha256 {digests[file.name]}, expected {file.sha256}"))
+        found[file.name] = array, hashlib.sha256(encode_idx(array)).hexdigest()
+        if found[file.name][1] != file.sha256:
+            rule = f"not Fashion-MNIST's: sha256 {found[file.name][1]}, expected {file.sha256}"
+            problems.append(Problem(str(path), rule))
     if problems:
         raise ProbeError([*problems, Problem(str(folder), "not usable as Fashion-MNIST", ways_out("name another folder"))])
-    return FashionMnist(*arrays, digests)
+    return found
 
 
 def download(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from generator.network.kernels import depthwise_conv, pointwise_conv, dense_conv
+from generator.network.kernels import dense_conv, depthwise_conv, pointwise_conv
 
 PAIR = st.tuples(st.integers(0, 3), st.integers(0, 3))
 
