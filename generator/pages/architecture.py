@@ -7,7 +7,7 @@ channels. Two drawings are made, for a desk and for a phone; CSS shows one of th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import takewhile
 from math import log2, sqrt
 
@@ -24,11 +24,16 @@ GLYPHS = {"add": "+", "concat": "\N{DOUBLE VERTICAL LINE}", "gate": "\N{MULTIPLI
 GENERIC = {"conv", "conv2d", "dense", "linear", "kernel", "weight", "layer"}
 _LABEL, _TRACK, _LANE_GAP, _CAPTION, _PAD = 18, 6, 12, 13, 8
 
+#: What is wrong with a layer's units, `2 dead`, by layer.
+Marks = Mapping[str, tuple[str, ...]]
+NO_MARKS: Marks = {}
+
 
 class Box(Record):
     """One node, in px. label: what is written in it; shape: below that; bar: 0-1, its channels against the most.
 
     name: the layer's, or `input`. title: the whole of it, for screen readers and on hover. small: a circle with a glyph.
+    mark: what is wrong with its units, in short, on its upper edge.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Box(Record):
     title: str
     href: str | None
     small: bool
+    mark: str
 
 
 class Path(Record):
@@ -89,20 +95,20 @@ class Architecture(Record):
     narrow: Drawing
 
 
-def draw(graph: Graph, href: Callable[[Layer], str | None]) -> Architecture:
-    """href: where the box of a layer leads, None for a layer without a page."""
+def draw(graph: Graph, href: Callable[[Layer], str | None], marks: Marks = NO_MARKS) -> Architecture:
+    """href: where the box of a layer leads, None for a layer without a page. marks: what is wrong with units, by layer."""
     kernels = sum(layer.has_kernel for layer in graph.layers)
     label = f"Architecture: {len(graph.layers)} layers, {kernels} of them with weights, from the image to the output"
-    return Architecture(label=label, wide=draw_at(graph, href, WIDE_PX), narrow=draw_at(graph, href, NARROW_PX))
+    return Architecture(label=label, wide=draw_at(graph, href, WIDE_PX, marks), narrow=draw_at(graph, href, NARROW_PX, marks))
 
 
-def draw_at(graph: Graph, href: Callable[[Layer], str | None], width_px: float) -> Drawing:
+def draw_at(graph: Graph, href: Callable[[Layer], str | None], width_px: float, marks: Marks = NO_MARKS) -> Drawing:
     """One drawing, `width_px` wide and as high as it needs."""
     layout = lay_out(graph, _width, Spacing(width=width_px, column=16 if width_px > 600 else 11))
     edges = route_edges(layout)
     heights = _Heights(graph, layout, edges)
     most = max((layer.num_units for layer in graph.layers), default=1)
-    boxes = {node.name: _box(node, graph, layout, heights, most, href) for node in layout.nodes}
+    boxes = {node.name: _box(node, graph, layout, heights, most, href, marks.get(node.name, ())) for node in layout.nodes}
     paths = _Paths(layout, heights, boxes)
     return Drawing(
         width=width_px,
@@ -171,7 +177,15 @@ class _Heights:
         return self.lanes[cell.row] + (cell.lane + 0.5) * self.lane[cell.row]
 
 
-def _box(node: Node, graph: Graph, layout: Layout, heights: _Heights, most: int, href: Callable[[Layer], str | None]) -> Box:
+def _box(
+    node: Node,
+    graph: Graph,
+    layout: Layout,
+    heights: _Heights,
+    most: int,
+    href: Callable[[Layer], str | None],
+    marks: tuple[str, ...],
+) -> Box:
     cell = layout.cells[node.name]
     left, column = layout.rows[cell.row].columns[cell.column]
     width, height = _width(node), _height(node, graph)
@@ -181,7 +195,7 @@ def _box(node: Node, graph: Graph, layout: Layout, heights: _Heights, most: int,
         title = f"input image: {wording.size(shape)}"
     else:
         params = f", {layer.num_params:,} parameters" if layer.num_params else ""
-        title = f"{layer.name}: {wording.kind(layer)}, {wording.size(shape)}{params}"
+        title = f"{layer.name}: {wording.kind(layer)}, {wording.size(shape)}{params}{''.join(f', {mark}' for mark in marks)}"
     return Box(
         name=node.name,
         kind=INPUT if layer is None else re.sub(r"[^a-z0-9_-]", "_", layer.kind.lower()),
@@ -195,6 +209,7 @@ def _box(node: Node, graph: Graph, layout: Layout, heights: _Heights, most: int,
         title=title,
         href=href(layer) if layer is not None else None,
         small=_is_small(node),
+        mark=f"{marks[0]}{' …' if len(marks) > 1 else ''}" if marks else "",
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from generator.naming import unique_slugs
 from generator.pages import tiles, urls
 from generator.pages.assets import asset
 from generator.pages.content import Frame, GalleryContent, Link, ModelContent
-from generator.records import ColorTable, DatasetImage, FeatureMaps, ProbeInfo, ProbePictures, UnitExemplars
+from generator.records import ColorTable, DatasetImage, FeatureMaps, LayerHealth, ProbeInfo, ProbePictures, UnitExemplars
 
 #: Dataset images on one page.
 IMAGES_A_PAGE = 2_000
@@ -76,6 +77,23 @@ class Model:
         return self._exemplars[layer]
 
     @cached_property
+    def health(self) -> dict[str, LayerHealth]:
+        """By layer, of those with weights and a page; the others only pass on what these say."""
+        found = self.content.health.layers if self.content.health else ()
+        by_name = self.graph.by_name
+        return {one.layer: one for one in found if one.layer in self.places.layers and by_name[one.layer].has_kernel}
+
+    def health_href(self, page: str, layer: str, what: str = "layer") -> str | None:
+        """The way from `page` to what is known of a layer's health (see `health_anchor`); None where nothing is."""
+        if layer not in self.health:
+            return None
+        return f"{urls.relative(page, self.places.health)}#{self.health_anchor(layer, what)}"
+
+    def health_anchor(self, layer: str, what: str = "layer") -> str:
+        """what: `layer` for all that is known, `without` for what happens without its weakest units."""
+        return f"{what}-{self.places.folders[layer].rpartition('/')[2]}"
+
+    @cached_property
     def dataset_images(self) -> dict[int, DatasetImage]:
         """By their numbers in the dataset."""
         return {image.index: image for image in self.content.images.images} if self.content.images else {}
@@ -96,6 +114,32 @@ class Model:
         if unit in self.paged.get(layer, ()):
             return urls.relative(page, self.places.unit(layer, unit))
         return urls.relative(page, place) + self.fragment(layer, unit)
+
+    @cached_property
+    def _class_slugs(self) -> tuple[str, ...]:
+        return unique_slugs(self.content.classes.labels) if self.content.classes else ()
+
+    @cached_property
+    def _compared(self) -> dict[frozenset[int], tuple[int, int]]:
+        """Both classes in the order of their comparison."""
+        pairs = self.content.classes.comparisons if self.content.classes else ()
+        return {frozenset((pair.first, pair.second)): (pair.first, pair.second) for pair in pairs}
+
+    def class_path(self, index: int) -> str:
+        """The page of a class, from the site's root."""
+        return self.places.class_page(self._class_slugs[index])
+
+    def comparison_path(self, first: int, second: int) -> str:
+        return self.places.comparison(self._class_slugs[first], self._class_slugs[second])
+
+    def class_href(self, page: str, index: int) -> str:
+        """The way from `page` to a class."""
+        return urls.relative(page, self.class_path(index))
+
+    def comparison_href(self, page: str, first: int, second: int) -> str | None:
+        """The way from `page` to the comparison of two classes, in either order; None for a pair that was not compared."""
+        pair = self._compared.get(frozenset((first, second)))
+        return urls.relative(page, self.comparison_path(*pair)) if pair else None
 
     def fragment(self, layer: str, unit: int) -> str:
         """Where a unit stands on its layer's page, which may be without maps."""
@@ -152,6 +196,8 @@ class Gallery:
             icon=asset("icon.svg"),
             home=urls.relative(page, urls.HOME),
             about=urls.relative(page, urls.ABOUT),
+            walkthrough=urls.relative(page, urls.WALKTHROUGH),
+            glossary=urls.relative(page, urls.GLOSSARY),
             models=tuple(model.link(page) for model in self.models),
             crumbs=crumbs,
             canonical=urls.absolute(base, "" if page == urls.HOME else page) if base else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from generator.network.graph import INPUT, Layer
-from generator.pages import inputs, tiles, urls, wording
+from generator.pages import health_words, inputs, tiles, urls, wording
 from generator.pages.content import Fact, Frame, Link, Page
 from generator.pages.gallery import Gallery, Model
 from generator.pages.layer_maps import MapsSection, maps_section
@@ -43,6 +43,7 @@ class LayerView(Record):
     """unit_names: the class of every unit of an output; else empty. names_written: whether they stand under the tiles.
 
     pages: by unit, its own page, relative. data: the numbers' script, relative. tables: colour tables for the maps.
+    health: what is wrong with its units, sentences with the way to more; empty where nothing is.
     """
 
     frame: Frame
@@ -60,6 +61,8 @@ class LayerView(Record):
     vis: VisSection | None
     maps: MapsSection | None
     filters: FiltersSection | None
+    health: tuple[str, ...]
+    health_href: str
     tables: tuple[ColorTable, ...]
     bgr: bool
 
@@ -106,6 +109,8 @@ def _view(gallery: Gallery, model: Model, name: str) -> LayerView:
         vis=vis_section(model, name),
         maps=maps,
         filters=_filters(model, filters, page) if filters else None,
+        health=_health(model, name),
+        health_href=model.health_href(page, name) or "",
         tables=gallery.tables(signed=maps.any_signed, unsigned=maps.any_unsigned) if maps else (),
         bgr=model.bgr,
     )
@@ -137,6 +142,20 @@ def _facts(model: Model, layer: Layer, page: str) -> tuple[Fact, ...]:
         facts.append(Fact(term="Reads", links=reads))
     facts.append(Fact(term="Read by", links=read_by) if read_by else Fact(term="Read by", text="nothing: an output"))
     return tuple(facts)
+
+
+def _health(model: Model, layer: str) -> tuple[str, ...]:
+    """What is wrong with a layer's units, and what happened without them."""
+    found, health = model.health.get(layer), model.content.health
+    sentence = health_words.layer_sentence(found) if found else ""
+    if not sentence or not health:
+        return ()
+    without = [
+        f"Without the {one.kind} ones, on {wording.plural(one.num_images, 'image')}: {health_words.change(one)}."
+        for one in health.removals
+        if one.layer == layer and one.kind != "weakest"
+    ]
+    return (sentence, *without, health_words.seen_on(health.measured))
 
 
 def _node(model: Model, name: str, page: str) -> Link:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from generator.pages import architecture, representatives, tiles, urls, wording
-from generator.pages.content import Fact, Frame, Page
+from generator.pages import architecture, health_words, representatives, tiles, urls, wording
+from generator.pages.content import Fact, Frame, Link, Page
 from generator.pages.gallery import Gallery, Model
+from generator.pages.quirk_lines import QuirkLine, quirk_lines
 from generator.records import ColorTable, FeatureMaps, Picture, Record, Sheet, WeightsInfo
 
 #: How many maps of a layer its row in the table shows at most: the first row of the strip's file, cut by CSS.
@@ -18,11 +19,13 @@ MAP_PX = 56
 class LayerRow(Record):
     """href: None for a layer without a page. strip: its strongest maps on the first probe; the first `shown` are seen.
 
-    map_px: how high they are shown.
+    map_px: how high they are shown. badges: what is wrong with its units; health: the way to more about that, or empty.
     """
 
     name: str
     href: str | None
+    badges: tuple[str, ...]
+    health: str
     kind: str
     output: str
     params: int
@@ -47,7 +50,7 @@ class ProbeCard(Record):
 
 
 class ModelView(Record):
-    """mosaic: visualisations from early to late, else maps. hierarchy: the way to that page."""
+    """mosaic: visualisations from early to late, else maps. hierarchy: the way to that page; ways: to the model's others."""
 
     frame: Frame
     title: str
@@ -55,6 +58,8 @@ class ModelView(Record):
     facts: tuple[Fact, ...]
     mosaic: tuple[tiles.Cell, ...]
     hierarchy: str | None
+    ways: tuple[Link, ...]
+    quirks: tuple[QuirkLine, ...]
     architecture: architecture.Architecture
     layers: tuple[LayerRow, ...]
     probes: tuple[ProbeCard, ...]
@@ -75,13 +80,20 @@ def model_page(gallery: Gallery, model: Model) -> Page:
             info.title,
             info.description or f"{info.title} from the inside.",
             picture=model.first_probe.shown.file if model.first_probe else None,
+            stylesheets=("site.css", "pages.css", "findings.css"),
         ),
         title=info.title,
         description=info.description,
-        facts=_facts(model),
+        facts=model_facts(model),
         mosaic=representatives.ribbon(model, RIBBON) or mosaic(model, RIBBON),
         hierarchy=representatives.href(model, page),
-        architecture=architecture.draw(model.graph, lambda layer: _href(model, page, layer.name)),
+        ways=_ways(model, page),
+        quirks=quirk_lines(model, page),
+        architecture=architecture.draw(
+            model.graph,
+            lambda layer: _href(model, page, layer.name),
+            {name: health_words.badges(found) for name, found in model.health.items()},
+        ),
         layers=rows,
         probes=tuple(probe_card(model, page, place) for place in range(len(model.content.probes))),
         seen=wording.preprocessing(info.preprocessing),
@@ -99,7 +111,8 @@ def first_tables(gallery: Gallery) -> tuple[ColorTable, ...]:
     return tuple(t for s in (False, True) for t in [t for t in tables if t.signed is s][:1])
 
 
-def _facts(model: Model) -> tuple[Fact, ...]:
+def model_facts(model: Model) -> tuple[Fact, ...]:
+    """What it is in numbers."""
     info, graph = model.info, model.graph
     facts = [
         Fact(term="Input", text=wording.size(graph.input_shape)),
@@ -110,6 +123,18 @@ def _facts(model: Model) -> tuple[Fact, ...]:
     if info.num_classes:
         facts.append(Fact(term="Classes", text=f"{info.num_classes:,}"))
     return (*facts, *(Fact(term=term, text=text) for term, text in info.facts))
+
+
+def _ways(model: Model, page: str) -> tuple[Link, ...]:
+    """Pages about the whole model, but for the hierarchy's."""
+    content, places = model.content, model.places
+    known = (
+        ("Classes compared", places.classes if content.classes else ""),
+        ("Dead and redundant units", places.health if content.health else ""),
+        ("Images that excite units", places.images if content.images and content.images.images else ""),
+        ("One-page summary", places.summary),
+    )
+    return tuple(Link(text=text, href=urls.relative(page, place)) for text, place in known if place)
 
 
 def _href(model: Model, page: str, layer: str) -> str | None:
@@ -125,6 +150,8 @@ def _row(model: Model, page: str, name: str) -> LayerRow:
     return LayerRow(
         name=name,
         href=href,
+        badges=health_words.badges(model.health[name]) if name in model.health else (),
+        health=model.health_href(page, name) or "",
         kind=wording.kind(layer),
         output=wording.size(layer.shape),
         params=layer.num_params,

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from generator.pages import wording
 from generator.pages.assets import templates_folder
 from generator.pages.content import Page
+from generator.pages.glossary import term
 from generator.pages.numbers import numbers_json
 from generator.records import ColorTable
 
@@ -32,7 +33,13 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        number=wording.number, amount=wording.amount, size=wording.size, compact=_compact, table=_table, numbers=numbers_json
+        number=wording.number,
+        amount=wording.amount,
+        size=wording.size,
+        compact=_compact,
+        table=_table,
+        numbers=numbers_json,
+        term=term,
     )
     return environment
 

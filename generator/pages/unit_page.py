@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from generator.network.graph import INPUT, Layer
-from generator.pages import tiles, unit_panels, unit_words, urls, wording
+from generator.pages import health_words, tiles, unit_panels, unit_words, urls, wording
 from generator.pages.chips import UnitChip, filter_cell
 from generator.pages.content import Frame, Link, Page
 from generator.pages.gallery import Gallery, Model
@@ -32,7 +32,8 @@ class FilterPanel(Record):
 
 class UnitView(Record):
     """title: the class it stands for, else `Unit 12`. place: `12 of 48`, among units with pages. inside: its place on its
-    layer's page. map_px: width of a map's tile, 0 without maps. digest: of the weights, hexadecimal.
+    layer's page. map_px: width of a map's tile, 0 without maps. digest: of the weights, hexadecimal. health: what is wrong
+    with it, in sentences; health_href: the way to more about that.
     """
 
     frame: Frame
@@ -42,6 +43,8 @@ class UnitView(Record):
     title: str
     named: bool
     words: tuple[str, ...]
+    health: tuple[str, ...]
+    health_href: str
     place: str
     inside: str
     previous: Link | None
@@ -116,6 +119,8 @@ def _view(gallery: Gallery, model: Model, layer: Layer, units: tuple[int, ...], 
         title=title,
         named=bool(classes),
         words=_words(model, layer, unit, maps),
+        health=_health(model, name, unit),
+        health_href=model.health_href(page, name) or "",
         place=f"{place + 1:,} of {len(units):,}",
         inside=inside + model.fragment(name, unit),
         previous=_neighbour(model, page, name, units, place - 1),
@@ -163,6 +168,11 @@ def _words(model: Model, layer: Layer, unit: int, maps: tuple[unit_panels.MapTil
         "" if excited else "No image was found that excites it.",
     )
     return tuple(sentence for sentence in sentences if sentence)
+
+
+def _health(model: Model, layer: str, unit: int) -> tuple[str, ...]:
+    found, health = model.health.get(layer), model.content.health
+    return tuple(health_words.unit_sentences(found, unit, health.measured)) if found and health else ()
 
 
 def _neighbour(model: Model, page: str, layer: str, units: tuple[int, ...], place: int) -> Link | None:

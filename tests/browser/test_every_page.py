@@ -14,6 +14,9 @@ from tests.pages.small_gallery import small_gallery, write_site
 PAGES = {
     "home": "index.html",
     "about": "about.html",
+    "glossary": "glossary.html",
+    "walkthrough": "walkthrough/index.html",
+    "walkthrough, a step": "walkthrough/filters.html",
     "not found": "404.html",
     "model": "m/net/index.html",
     "model, blue first": "m/swapped/index.html",
@@ -29,6 +32,8 @@ PAGES = {
     "unit": "m/net/edges/u0003.html",
     "unit, a class": "m/net/classes-2/u0001.html",
     "images": "m/net/images.html",
+    "summary": "m/net/summary.html",
+    "health, of few images": "m/net/health.html",
 }
 #: Pages of a made-up gallery that has what would take long to compute.
 MADE_UP = {
@@ -42,6 +47,15 @@ MADE_UP = {
     "unit, unexcited": "m/tiny/blocks.0.depthwise/u0005.html",
     "unit, no visualisation": "m/tiny/blocks.0.project/u0003.html",
     "unit, one number": "m/other/head/u0002.html",
+    "model, quirks and badges": "m/tiny/index.html",
+    "health": "m/tiny/health.html",
+    "health, nothing wrong": "m/other/health.html",
+    "summary": "m/tiny/summary.html",
+    "walkthrough, dead units": "walkthrough/health.html",
+    "walkthrough, classes": "walkthrough/classes.html",
+    "classes": "m/tiny/classes.html",
+    "class": "m/tiny/class/tabby.html",
+    "comparison": "m/tiny/compare/sea-slug-vs-teapot.html",
 }
 #: What has a role and must have a name, as screen readers are told.
 NAMELESS = re.compile(r"^\s*- (?:link|button|radio|img|dialog|group)(?: \[[^\]]*\])*:?$", re.MULTILINE)
@@ -53,11 +67,12 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kind(path: str) -> str:
-    """The path with stars for the names of models, layers, units and probes."""
+    """The path with stars for the names of models, layers, units, probes and steps."""
+    path = re.sub(r"^walkthrough/(?!index)[^/]+(?=\.html$)", "walkthrough/*", path)
     path = re.sub(r"^m/[^/]+/", "m/*/", re.split(r"[?#]", path)[0])
     path = re.sub(r"[^/]+/(?=filters\.html$|u\d+\.html$)", "*/", path)
-    path = re.sub(r"(?<=/)u\d+(?=\.html$)|(?<=probes/)[^/]+(?=\.html$)", "*", path)
-    return re.sub(r"^m/\*/(?!(?:index|images|hierarchy)\.html$)[^/]+\.html$", "m/*/*.html", path)
+    path = re.sub(r"(/)u\d+(?=\.html$)|(/(?:probes|class|compare)/)[^/]+(?=\.html$)", r"\1\2*", path)
+    return re.sub(r"^m/\*/(?!(?:index|images|hierarchy|summary|health|classes)\.html$)[^/]+\.html$", "m/*/*.html", path)
 
 
 def test_the_lists_hold_every_type_of_page(served: Site, made_up: Path):
@@ -65,7 +80,7 @@ def test_the_lists_hold_every_type_of_page(served: Site, made_up: Path):
     listed = {kind(path) for path in PAGES.values()}
     made = {kind(file.relative_to(made_up).as_posix()) for file in made_up.rglob("*.html")}
     assert built == listed
-    assert made <= listed
+    assert made <= listed | {kind(path) for path in MADE_UP.values()}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

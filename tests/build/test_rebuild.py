@@ -18,7 +18,13 @@ PROBES = ("zone-plate", "o-0", "x-0", "noise")
 JOURNEYS = {f"page:m/net/probes/{probe}.html" for probe in PROBES}
 LAYER_PAGES = {"page:m/net/edges.html", "page:m/net/classes-2.html"}
 NUMBERS = {"page:m/net/edges.js", "page:m/net/classes-2.js"}
-HTML = {"page:index.html", "page:about.html", "page:m/net/index.html"} | JOURNEYS | LAYER_PAGES
+#: Pages of the walkthrough that show something of this gallery; and those that say the same in any that has no more views.
+FIRST_FILTERS = {"page:walkthrough/filters.html"}
+WALKTHROUGH = {f"page:walkthrough/{step}.html" for step in ("index", "load", "layers", "maps", "yours")} | FIRST_FILTERS
+STEADY = {f"page:walkthrough/{step}.html" for step in ("visualisations", "exemplars", "health", "classes")}
+STEADY |= {"page:glossary.html"}
+MODEL = {"page:m/net/index.html", "page:m/net/summary.html"}
+HTML = {"page:index.html", "page:about.html"} | MODEL | WALKTHROUGH | STEADY | JOURNEYS | LAYER_PAGES
 PAGES = HTML | NUMBERS
 
 
@@ -75,14 +81,15 @@ def test_layer_added(tiny):
     new = ("corners", "max_pool_1", "mean_1")
     pages = {f"page:m/net/{layer}.{suffix}" for layer in new for suffix in ("html", "js")}
     # The numbers of `classes` link to its input, which has a page now.
-    changed = HTML | {"outline", "page:m/net/classes-2.js"}
+    changed = HTML - FIRST_FILTERS - STEADY | {"outline", "page:m/net/classes-2.js"}
     tuned = {"stimuli:net", "tuning:net"}
     assert ran(tiny) == of_probes("activations") | maps(layers=new) | {"filters:net/corners"} | tuned | pages | changed
 
 
 def test_layer_removed(tiny):
     tiny.model["layers"] = ["edges"]
-    changed = HTML - {"page:m/net/classes-2.html", "page:index.html"}
+    told = {"page:about.html", "page:m/net/index.html", "page:walkthrough/layers.html"}
+    changed = told | JOURNEYS | LAYER_PAGES - {"page:m/net/classes-2.html"}
     assert ran(tiny) == of_probes("activations") | {"outline", "stimuli:net", "tuning:net"} | changed
     assert not (tiny.site / "m/net/classes-2.html").exists()
 
@@ -119,7 +126,9 @@ def test_number_of_strongest_inputs(tiny):
 def test_range_of_pixels(tiny):
     tiny.model["preprocessing"] = {"range": [0, 255], "mean": 128}
     tuned = {"stimuli:net", "tuning:net"}
-    expected = of_probes("probe") | of_probes("activations") | FROM_ACTIVATIONS | {"outline"} | tuned | PAGES
+    expected = (
+        of_probes("probe") | of_probes("activations") | FROM_ACTIVATIONS | {"outline"} | tuned | PAGES - FIRST_FILTERS - STEADY
+    )
     assert ran(tiny) - {"page:index.html"} == expected - {"page:index.html"}
 
 
@@ -130,7 +139,7 @@ def test_size_of_images(tiny):
 
 def test_weights(tiny):
     tiny.write_weights(seed=5)
-    assert ran(tiny) == COMPUTING | FILTERS | UNITS | FROM_ACTIVATIONS | {"outline"} | PAGES
+    assert ran(tiny) == COMPUTING | FILTERS | UNITS | FROM_ACTIVATIONS | {"outline"} | PAGES - STEADY
 
 
 def test_one_weight_of_the_last_layer_leaves_the_first_one_alone(tiny):

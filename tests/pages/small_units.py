@@ -11,6 +11,11 @@ from PIL import Image
 
 from generator.network.graph import INPUT, Graph, Layer
 from generator.records import (
+    Classes,
+    ClassFindings,
+    ClassUnit,
+    Cluster,
+    Comparison,
     DatasetImage,
     DatasetImages,
     DatasetInfo,
@@ -18,10 +23,19 @@ from generator.records import (
     Exemplars,
     FeatureVis,
     FeatureVisSetup,
+    Health,
+    LayerHealth,
+    Measured,
+    Opposite,
     ProbePictures,
+    Quirk,
+    Removal,
     Responses,
     Tuning,
+    Twin,
+    UnitEffect,
     UnitExemplars,
+    UnitFault,
     VisualisedUnit,
     Wire,
     Wires,
@@ -216,6 +230,141 @@ def wires(net: Graph, layer: Layer) -> Wires:
     )
 
 
+def classes(net: Graph, shown: DatasetImages, labels: tuple[str, ...] = LABELS) -> Classes:
+    """Forty images a class, the last two confused most; every pair compared but the first with the last."""
+    n, random = len(labels), np.random.default_rng(8)
+    confusion = random.poisson(0.8, (n, n)) * (1 - np.eye(n, dtype=int))
+    confusion[n - 2, n - 1], confusion[n - 1, n - 2] = 7, 4
+    confusion[np.arange(n), np.arange(n)] = 40 - confusion.sum(axis=1)
+    of = [[image.index for image in shown.images if image.label == label] for label in labels]
+    layers = [layer for layer in net.layers if layer.name not in net.outputs]
+
+    def effect(place: int) -> UnitEffect:
+        layer, g = layers[-1 - place % len(layers)], (-1) ** place * (3.2 - 0.25 * place)
+        return UnitEffect(
+            layer=layer.name, unit=(5 * place) % layer.num_units, mean_first=2 + g, mean_second=2.0, effect=g,
+            low=g - 0.4 - 0.03 * place, high=g + 0.4 + 0.03 * place, p=10.0 ** (place - 9),
+        )  # fmt: skip
+
+    def one(i: int) -> ClassFindings:
+        right, named = int(confusion[i, i]), int(confusion[:, i].sum())
+        return ClassFindings(
+            index=i, name=labels[i], num_images=40, recall=right / 40, low=max(0.0, right / 40 - 0.11),
+            high=min(1.0, right / 40 + 0.06), precision=right / named if named else None, own=(7 * i) % 4,
+            units=tuple(
+                ClassUnit(
+                    layer=layers[-1 - k % 2].name, unit=(3 * i + k) % layers[-1].num_units, selectivity=0.82 - 0.07 * k,
+                    mean=4.1 - 0.3 * k, others=0.4 + 0.1 * k,
+                )
+                for k in range(6)
+            ),
+            hits=(*of[i][2:], 1), misses=(*of[i][:2], 2),
+        )  # fmt: skip
+
+    pairs = sorted(
+        ((a, b) for a in range(n) for b in range(a + 1, n) if (a, b) != (0, n - 1)),
+        key=lambda pair: -int(confusion[pair] + confusion[pair[::-1]]),
+    )
+    right = float(np.trace(confusion) / confusion.sum())
+    return Classes(
+        measured=Measured(dataset="Made-up images", num_images=NUM_IMAGES, num_labelled=40 * n, positions=9),
+        labels=labels,
+        accuracy=right,
+        low=right - 0.05,
+        high=right + 0.04,
+        confusion=tuple(tuple(int(c) for c in row) for row in confusion),
+        layer_selectivity={layer.name: round(0.1 + 0.07 * i, 3) for i, layer in enumerate(net.layers)},
+        classes=tuple(one(i) for i in range(n)),
+        comparisons=tuple(
+            Comparison(
+                first=a, second=b, first_as_second=int(confusion[a, b]), second_as_first=int(confusion[b, a]), num_tested=64,
+                num_significant=0 if not confusion[a, b] else 41, units=tuple(effect(k) for k in range(8)),
+                swapped=(*of[a][:2], *of[b][:1], 2),
+            )
+            for a, b in pairs
+        ),
+        own_from=0.5,
+        significant_to=0.05,
+        selectivity={layer.name: tuple(random.random(layer.num_units).round(3)) for layer in net.layers},
+        means={layer.name: tuple(map(tuple, random.random((layer.num_units, n)).round(3))) for layer in net.layers},
+    )  # fmt: skip
+
+
+THRESHOLDS = {"rare": 0.01, "alike": 0.98, "kernel": 0.999, "opposite": -0.99, "tiny": 0.001, "noisy": 0.8}
+
+#: Units of an ill layer.
+DEAD, TWINS = {1, 3}, {5, 7, 8}
+
+
+def health(net: Graph, dataset: str, labelled: bool) -> Health:
+    """Where labelled, `stem` and `blocks.1.conv` have every kind of fault; else all is fine. Others are fine in either case."""
+    stem, _, _, conv, mean, _ = net.layers
+
+    def of_layer(layer: Layer) -> LayerHealth:
+        n, ill = layer.num_units, labelled and layer in (stem, conv)
+        faults, clusters = [], []
+        if ill or (labelled and layer is mean):
+            faults = [UnitFault(unit=1, kind="silent", value=0.0), UnitFault(unit=9, kind="rare", value=0.0025)]
+        if ill:
+            faults += [UnitFault(unit=3, kind="weightless", value=4.2e-05), UnitFault(unit=4, kind="nan", value=None)]
+            twins = (Twin(unit=5, correlation=0.9969, kernel=0.91), Twin(unit=8, correlation=None, kernel=0.99962))
+            clusters = [Cluster(kept=2, others=twins), Cluster(kept=0, others=(Twin(unit=7, correlation=0.981, kernel=-0.2),))]
+        return LayerHealth(
+            layer=layer.name, num_units=n, faults=tuple(faults), clusters=tuple(clusters),
+            opposites=(Opposite(first=6, second=10, kernel=-0.9973),) if ill else (), rank=0.4 * n + 0.123,
+            importance=tuple((u + 1) / (n * (n + 1) / 2) for u in range(n)) if layer.has_kernel else None,
+            noise=tuple(round(0.05 * u, 2) for u in range(n)) if layer is stem else None,
+            noisy=(11,) if ill and layer is stem else (),
+            removable=tuple(sorted(DEAD | TWINS)) if ill else (1,) if faults else (),
+        )  # fmt: skip
+
+    def removal(layer: Layer | None, kind: str, units: tuple[int, ...], number: int, loss: float) -> Removal:
+        right = {"before": 0.931, "accuracy": 0.931 - loss, "low": -loss - 0.3 * loss - 0.004, "high": -loss + 0.004}
+        return Removal(
+            layer=layer.name if layer else None, kind=kind, num_units=number, units=units, num_images=500,
+            **(right if labelled else dict.fromkeys(right)), changed=round(loss * 1.5, 4), shift=loss,
+        )  # fmt: skip
+
+    layers = tuple(of_layer(layer) for layer in net.layers)
+    found = [
+        removal(layer, "weakest", tuple(range(layer.num_units * k // 4)), layer.num_units * k // 4, (0.0, 0.004, 0.31)[k - 1])
+        for layer in (stem, conv)
+        for k in (1, 2, 3)
+    ]
+    gone = {"dead": DEAD, "redundant": TWINS}
+    found += [
+        removal(net.by_name[one.layer], kind, tuple(sorted(units & set(one.removable))), len(units & set(one.removable)), 0.002)
+        for one in layers
+        for kind, units in gone.items()
+        if units & set(one.removable)
+    ]
+    if labelled:
+        found.append(removal(None, "dead", (), sum(len(DEAD & set(one.removable)) for one in layers), 0.006))
+    return Health(
+        measured=Measured(dataset=dataset, num_images=NUM_IMAGES, num_labelled=NUM_IMAGES if labelled else 0, positions=9),
+        thresholds=THRESHOLDS,
+        accuracy=0.931 if labelled else None,
+        layers=layers,
+        removals=tuple(found),
+    )
+
+
+def quirks(net: Graph, labels: tuple[str, ...], probe: str) -> tuple[Quirk, ...]:
+    """One of each kind of evidence."""
+    stem, depthwise, _, conv, *_ = (layer.name for layer in net.layers)
+    return (
+        Quirk(kind="removable", text=f"Of the units of {conv}, 5 say nothing of their own.", surprise=0.9, layer=conv),
+        Quirk(kind="spare", text=f"{stem} can do without 3 of its 12 units.", surprise=0.8, layer=stem),
+        Quirk(kind="alike", text=f"Units 2 and 5 of {conv} say nearly the same.", surprise=0.7, layer=conv, unit=5),
+        Quirk(kind="confused", text=f"{labels[-2]} and {labels[-1]} are mistaken for each other.", surprise=0.6,
+              first=len(labels) - 2, second=len(labels) - 1),
+        Quirk(kind="without-unit", text=f"{labels[0]} is the only class without a unit of its own.", surprise=0.5, first=0),
+        Quirk(kind="misnamed", text=f"The probe {probe} is named something else.", surprise=0.4, probe=probe),
+        Quirk(kind="selective", text=f"Unit 3 of {stem} is the most selective.", surprise=0.35, layer=stem, unit=3, first=1),
+        Quirk(kind="oriented", text=f"{depthwise} is about orientation.", surprise=0.3, layer=depthwise),
+    )  # fmt: skip
+
+
 def of_units(files: Files, net: Graph, probes: tuple[ProbePictures, ...], kind: str, px: int = VIS_PX) -> dict[str, object]:
     """The fields of `ModelContent` about units. kind: of the dataset."""
     stem, depthwise, project, conv, _, head = net.layers
@@ -231,6 +380,9 @@ def of_units(files: Files, net: Graph, probes: tuple[ProbePictures, ...], kind: 
         "tuning": {layer.name: tuning(layer) for layer in (stem, depthwise)},
         "wires": {layer.name: wires(net, layer) for layer in net.layers},
         "images": shown,
+        "classes": classes(net, shown) if kind == "images" else None,
+        "health": health(net, shown.dataset.title, kind == "images"),
+        "quirks": quirks(net, LABELS, probes[0].probe.name) if kind == "images" else (),
         "unit_pages": {
             **{layer.name: tuple(range(layer.num_units)) for layer in full},
             depthwise.name: FEATURED,

@@ -92,6 +92,8 @@ def classes(own=(3, 2, 4, 3), best=0.55, confusion=((45, 2, 2, 1), (2, 45, 1, 2)
         low=0.85,
         high=0.93,
         confusion=confusion,
+        own_from=0.5,
+        significant_to=0.05,
         layer_selectivity={"conv3": 0.3},
         classes=map(one, range(4)),
         comparisons=(),

@@ -57,7 +57,7 @@ def test_the_card_names_every_file_with_its_size_and_digest():
         content = (FOLDER / checkpoint.file).read_bytes()
         assert len(content) == checkpoint.num_bytes
         assert hashlib.sha256(content).hexdigest() == checkpoint.digest
-    named = {checkpoint.file for checkpoint in card.checkpoints} | {"card.json", "probes.npz"}
+    named = {checkpoint.file for checkpoint in card.checkpoints} | {"card.json", "probes.npz", "findings.json", "findings.zip"}
     files = [path for path in FOLDER.rglob("*") if path.is_file()]
     assert {path.relative_to(FOLDER).as_posix() for path in files} == named
     assert sum(path.stat().st_size for path in files) <= MAX_BYTES
