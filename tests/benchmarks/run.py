@@ -22,7 +22,7 @@ from rich.text import Text
 
 from tests.benchmarks.measuring import ROOT, Measurement
 
-BENCHMARKS = ("forward", "tiles", "feature_maps", "feature_vis", "exemplars", "gallery", "pages")
+BENCHMARKS = ("forward", "tiles", "feature_maps", "feature_vis", "exemplars", "findings", "gallery", "pages")
 Results = Mapping[str, Sequence[Measurement]]
 
 
