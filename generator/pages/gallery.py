@@ -91,7 +91,13 @@ class Model:
 
     def health_anchor(self, layer: str, what: str = "layer") -> str:
         """what: `layer` for all that is known, `without` for what happens without its weakest units."""
-        return f"{what}-{self.places.folders[layer].rpartition('/')[2]}"
+        return f"{what}-{self._anchors[layer]}"
+
+    @cached_property
+    def _anchors(self) -> dict[str, str]:
+        """The name of each layer without dots, which style sheets and validators would take for something else."""
+        plain = [folder.rpartition("/")[2].replace(".", "-") for folder in self.places.folders.values()]
+        return dict(zip(self.places.folders, unique_slugs(plain), strict=True))
 
     @cached_property
     def dataset_images(self) -> dict[int, DatasetImage]:

@@ -121,7 +121,7 @@ def test_every_finding_is_explained_with_its_threshold_and_counted(content, page
 
 def test_units_stand_with_their_numbers_and_lead_to_their_pages(pages):
     html = pages["health.html"]
-    section = re.search(r'<article class="in-question" id="layer-blocks.1.conv">.*?</article>', html, re.DOTALL)[0]
+    section = re.search(r'<article class="in-question" id="layer-blocks-1-conv">.*?</article>', html, re.DOTALL)[0]
     assert '<a class="chip" href="blocks.1.conv/u0005.html">' in section
     said = text(section)
     assert "unit 5 correlation 0.997 · kernels 0.910" in said
@@ -264,9 +264,9 @@ def test_quirks_lead_to_their_evidence(content, model):
     page = model.places.index
     by_kind = {one.kind: quirk_lines.evidence(model, page, one) for one in content.models[0].quirks}
     assert {kind: link.href for kind, link in by_kind.items()} == {
-        "removable": "health.html#layer-blocks.1.conv",
+        "removable": "health.html#layer-blocks-1-conv",
         "spare": "health.html#without-stem",
-        "alike": "health.html#layer-blocks.1.conv",
+        "alike": "health.html#layer-blocks-1-conv",
         "confused": "compare/sea-slug-vs-teapot.html",
         "without-unit": "class/tabby.html",
         "misnamed": "probes/cat.html",
