@@ -47,7 +47,7 @@ def _census_task(measuring: Measuring) -> Task:
         made = {measuring.files[layer]: packed(one.arrays()) for layer, one in found.items()}
         return made if named is None else {**made, NAMED: packed(named.arrays())}
 
-    parameters = {**measuring.looking(), "code": _code("generator.network.census", "generator.probes")}
+    parameters = {**measuring.looking(), "code": code(__name__, "generator.network.census", "generator.probes")}
     return Task(measuring.task_id("census"), parameters, lane="compute", run=measuring.or_shipped("census", run))
 
 
@@ -71,7 +71,7 @@ def _classes_task(measuring: Measuring, settings: ClassesView) -> Task:
         "measured": digest.of_json(measuring.info.model_dump(mode="json")),
         "layers": digest.of_json([*measuring.layers]),
         "labels": digest.of_json(measuring.plan.labels),
-        "code": _code("generator.views.classes"),
+        "code": code(__name__, "generator.views.classes"),
         "libraries": digest.of_libraries("numpy", "scipy"),
     }
     uses = {"census": Use(measuring.task_id("census"), (*measuring.files.values(), NAMED))}
@@ -88,7 +88,7 @@ def _thumbnails_task(measuring: Measuring) -> Task:
         }
         return {THUMBNAILS: packed(pictures)}
 
-    parameters = {**measuring.looking(), "code": _code("generator.probes")}
+    parameters = {**measuring.looking(), "code": code(__name__, "generator.probes")}
     uses = {"census": Use(measuring.task_id("census"), (NAMED,))}
     kind = "class_thumbnails"
     return Task(measuring.task_id(kind), parameters, uses, lane="compute", run=measuring.or_shipped(kind, run))
@@ -109,7 +109,7 @@ def _images_task(measuring: Measuring) -> Task:
     parameters = {
         "dataset": digest.of_json(dataset.info.model_dump(mode="json")),
         "labels": digest.of_json(labels),
-        "code": _code("generator.views.exemplars"),
+        "code": code(__name__, "generator.views.exemplars"),
         "libraries": digest.of_libraries("numpy", "pillow"),
     }
     uses = {
@@ -117,7 +117,3 @@ def _images_task(measuring: Measuring) -> Task:
         "thumbnails": Use(measuring.task_id("class_thumbnails"), (THUMBNAILS,)),
     }
     return Task(measuring.task_id("class_images"), parameters, uses, run=run)
-
-
-def _code(*modules: str) -> str:
-    return digest.combine({"modules": code(*modules), "own": digest.of_module(__name__)})

@@ -55,7 +55,7 @@ def _importance_task(measuring: Measuring, settings: HealthView, tried: np.ndarr
     parameters = {
         **measuring.looking(),
         "tried": digest.of_json([settings.tried_on, judged]),
-        "code": _code("generator.network.ablation", "generator.probes"),
+        "code": code(__name__, "generator.network.ablation", "generator.probes"),
     }
     kind = "importance"
     return Task(measuring.task_id(kind), parameters, lane="compute", run=measuring.or_shipped(kind, run))
@@ -90,7 +90,7 @@ def _faults_task(measuring: Measuring, settings: HealthView) -> Task:
     parameters = {
         "layers": digest.of_json([layer.model_dump(mode="json") for layer in layers.values()]),
         "settings": digest.of_json([settings.rare, settings.alike, len(measuring.dataset)]),
-        "code": _code("generator.views.health"),
+        "code": code(__name__, "generator.views.health"),
         "libraries": digest.of_libraries("numpy"),
     }
     uses = {
@@ -117,7 +117,7 @@ def _removals_task(measuring: Measuring, settings: HealthView, tried: np.ndarray
     parameters = {
         **measuring.looking(),
         "tried": digest.of_json([settings.tried_on, list(settings.shares)]),
-        "code": _code("generator.network.ablation", "generator.views.removals", "generator.probes"),
+        "code": code(__name__, "generator.network.ablation", "generator.views.removals", "generator.probes"),
     }
     uses = {"faults": Use(measuring.task_id("faults"), (FAULTS,))}
     return Task(measuring.task_id("removals"), parameters, uses, lane="compute", run=measuring.or_shipped("removals", run))
@@ -149,7 +149,7 @@ def _health_task(measuring: Measuring, settings: HealthView, num_tried: int) -> 
         "settings": digest.of_json(settings.model_dump(mode="json")),
         "measured": digest.of_json(measuring.info.model_dump(mode="json")),
         "outputs": digest.of_json([*measuring.graph.outputs]),
-        "code": _code("generator.views.health", "generator.views.removals"),
+        "code": code(__name__, "generator.views.health", "generator.views.removals"),
     }
     uses = {
         "faults": Use(measuring.task_id("faults"), (FAULTS,)),
@@ -161,7 +161,3 @@ def _health_task(measuring: Measuring, settings: HealthView, num_tried: int) -> 
 
 def _faults(inputs: Inputs) -> list[LayerHealth]:
     return [LayerHealth.model_validate(one) for one in json.loads(inputs.read("faults", FAULTS))]
-
-
-def _code(*modules: str) -> str:
-    return digest.combine({"modules": code(*modules), "own": digest.of_module(__name__)})

@@ -86,6 +86,7 @@ class Measuring:
         return run if self.dataset.is_here else lambda _: shipped(self.plan, kind)
 
 
-def code(*modules: str) -> str:
-    """Digest of `modules`, and of what calls them."""
-    return digest.combine({"modules": drawing_digest(*modules), "glue": digest.of_module(__name__)})
+def code(own: str, *modules: str) -> str:
+    """Digest of `modules`, and of what calls them: this module and `own`."""
+    glue = [digest.of_module(name) for name in (__name__, own)]
+    return digest.combine({"modules": drawing_digest(*modules), "glue": digest.of_json(glue)})

@@ -8,7 +8,7 @@ own prefix, and yet the whole network is compiled once, not once for each layer.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ import numpy as np
 
 from generator.network.program import Slot, evaluate, needed
 from generator.network.rectify import redirected
-from generator.network.rewrite import FoldedLayer, Rewritten, rewrite
+from generator.network.rewrite import FoldedLayer, Prepare, rewrite
 from generator.network.trace import Node, Trace
 
 #: How many segments the steps are divided into at most. More of them waste less work behind the layer that is climbed, but
@@ -32,7 +32,6 @@ RECTIFIERS = frozenset(
 )
 
 Positions = Callable[[int, int], np.ndarray]
-Prepare = Callable[[Iterable[Slot], Callable[[Mapping[Slot, jax.Array]], list[jax.Array]]], list[jax.Array]]
 _Values = tuple[jax.Array, ...]
 
 
@@ -121,7 +120,7 @@ def build(
     body, alive = needed(redirected(rewritten.steps, traced, open_slot), [tap.slot for tap in taps])
     repeated = [step for step in body if step.outputs[0] not in traced.active]
     segments = _segments([step for step in body if step.outputs[0] in traced.active], taps, traced)
-    frontier = sorted(slot for slot in alive if slot in rewritten.plain or slot in rewritten.folded)
+    frontier = rewritten.frontier(alive)
     spreads, spread_of = _spreads(taps, traced, positions)
     cut = np.array([tap.rectified for tap in taps])
 
@@ -164,7 +163,7 @@ def build(
         return scores, jnp.where(jnp.isnan(spread), -jnp.inf, found.values).max(axis=1), gradient
 
     names = {node.pre: name for name, node in traced.nodes.items()}
-    return Ascent(tuple(names[tap.slot] for tap in taps), function, _constants(rewritten, frontier, prepare))
+    return Ascent(tuple(names[tap.slot] for tap in taps), function, rewritten.constants(frontier, prepare))
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ def build_climbable(traced: Trace, layers: Sequence[str], prepare: Prepare) -> C
     open_slot = len(traced.program.shapes) + 2 * len(traced.nodes)
     nodes = {name: traced.nodes[name] for name in layers}
     body, alive = needed(redirected(rewritten.steps, traced, open_slot), [node.pre for node in nodes.values()])
-    frontier = sorted(slot for slot in alive if slot in rewritten.plain or slot in rewritten.folded)
+    frontier = rewritten.frontier(alive)
 
     def function(constants: Sequence[jax.Array], images: jax.Array, is_open: jax.Array) -> dict[str, jax.Array]:
         known = {**dict(zip(frontier, constants, strict=True)), open_slot: is_open, traced.program.images: images}
@@ -192,16 +191,7 @@ def build_climbable(traced: Trace, layers: Sequence[str], prepare: Prepare) -> C
         ordered = {name: node.layout or range(found[node.pre].ndim) for name, node in nodes.items()}
         return {name: jnp.transpose(found[node.pre], ordered[name]) for name, node in nodes.items()}
 
-    return Climbable(function, _constants(rewritten, frontier, prepare))
-
-
-def _constants(rewritten: Rewritten, frontier: Sequence[Slot], prepare: Prepare) -> list[jax.Array]:
-    """The values of `frontier`, which depend on parameters alone."""
-
-    def derive(values: Mapping[Slot, jax.Array]) -> list[jax.Array]:
-        return [rewritten.folded[slot](values) if slot in rewritten.folded else values[slot] for slot in frontier]
-
-    return prepare([slot for s in frontier for slot in rewritten.reads.get(s, [s])], derive)
+    return Climbable(function, rewritten.constants(frontier, prepare))
 
 
 def _taps(traced: Trace, layers: Iterable[str]) -> list[_Tap]:

@@ -172,7 +172,7 @@ class Network:
             layouts.append(None if node is None else node.layout)
         rewritten = rewrite(traced)
         body, alive = needed(rewritten.steps, wanted)
-        frontier = sorted(slot for slot in alive if slot in rewritten.plain or slot in rewritten.folded)
+        frontier = rewritten.frontier(alive)
 
         def function(constants: Sequence[jax.Array], images: jax.Array) -> list[jax.Array]:
             values = evaluate(body, {**dict(zip(frontier, constants, strict=True)), program.images: images})
@@ -180,13 +180,9 @@ class Network:
             ordered = [v if layout is None else jnp.transpose(v, layout) for v, layout in zip(found, layouts, strict=True)]
             return ordered if reduce is None else reduce(ordered)
 
-        def constants(values: Mapping[Slot, jax.Array]) -> list[jax.Array]:
-            return [rewritten.folded[slot](values) if slot in rewritten.folded else values[slot] for slot in frontier]
-
-        reads = [slot for s in frontier for slot in rewritten.reads.get(s, [s])]
         if together < batch:
             function = _in_groups(function, together)
-        return Tapped(function, self._prepare(program, reads, constants))
+        return Tapped(function, rewritten.constants(frontier, partial(self._prepare, program)))
 
     def ablated(self, layers: Sequence[str], *, batch: int) -> Ablated:
         """The network with the units of `layers` under masks; nothing else of it changes. Raises as `tapped` does."""
@@ -201,7 +197,7 @@ class Network:
             masks[node.last] = _Mask((node.last, first + place), layout[0], layout[-1])
         steps = [one for step in rewritten.steps for one in (step, masks.get(step.outputs[0])) if one is not None]
         body, alive = needed(steps, program.outputs[:1])
-        frontier = sorted(slot for slot in alive if slot in rewritten.plain or slot in rewritten.folded)
+        frontier = rewritten.frontier(alive)
 
         def function(constants: Sequence[jax.Array], images: jax.Array, masks: Sequence[jax.Array]) -> jax.Array:
             known = dict(zip(frontier, constants, strict=True))
@@ -216,11 +212,7 @@ class Network:
             found = jax.lax.map(lambda some: group(some[0], some[1:]), split)
             return found.reshape(-1, *found.shape[2:])
 
-        def constants(values: Mapping[Slot, jax.Array]) -> list[jax.Array]:
-            return [rewritten.folded[slot](values) if slot in rewritten.folded else values[slot] for slot in frontier]
-
-        reads = [slot for s in frontier for slot in rewritten.reads.get(s, [s])]
-        return Ablated(function, self._prepare(program, reads, constants))
+        return Ablated(function, rewritten.constants(frontier, partial(self._prepare, program)))
 
     def ascent(
         self, layers: Iterable[str], positions: ascent.Positions, *, batch: int, size: tuple[int, int, int] | None = None

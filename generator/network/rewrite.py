@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +13,8 @@ from generator.network import folding
 from generator.network.kernels import dense_conv, depthwise_conv, pointwise_conv
 from generator.network.program import Constant, Equation, Operand, Program, Slot
 from generator.network.trace import Node, Trace
+
+Prepare = Callable[[Iterable[Slot], Callable[[Mapping[Slot, jax.Array]], list[jax.Array]]], list[jax.Array]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,18 @@ class Rewritten:
     plain: frozenset[Slot]
     folded: Mapping[Slot, Callable[[Mapping[Slot, jax.Array]], jax.Array]]
     reads: Mapping[Slot, list[Slot]]
+
+    def frontier(self, alive: Iterable[Slot]) -> list[Slot]:
+        """Those of the slots `alive` whose values depend on parameters alone: what a compiled function takes as constants."""
+        return sorted(slot for slot in alive if slot in self.plain or slot in self.folded)
+
+    def constants(self, frontier: Sequence[Slot], prepare: Prepare) -> list[jax.Array]:
+        """The values of `frontier`. prepare: evaluates what depends on parameters alone (`Network`)."""
+
+        def derive(values: Mapping[Slot, jax.Array]) -> list[jax.Array]:
+            return [self.folded[slot](values) if slot in self.folded else values[slot] for slot in frontier]
+
+        return prepare([slot for s in frontier for slot in self.reads.get(s, [s])], derive)
 
 
 def rewrite(traced: Trace) -> Rewritten:

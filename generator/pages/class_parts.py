@@ -59,6 +59,10 @@ def probability(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def signed(effect: float) -> str:
+    return f"{effect:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
 def basis(measured: Measured) -> str:
     """What the numbers rest on, a sentence or two."""
     seen = f"Measured on {wording.plural(measured.num_labelled, 'labelled image')} of {measured.dataset}."

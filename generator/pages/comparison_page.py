@@ -165,15 +165,11 @@ def _row(model: Model, page: str, one: UnitEffect, scale: float) -> EffectRow:
         low=low,
         dot=dot,
         high=high,
-        effect=_signed(one.effect),
-        interval=f"{_signed(one.low)} to {_signed(one.high)}",
+        effect=class_parts.signed(one.effect),
+        interval=f"{class_parts.signed(one.low)} to {class_parts.signed(one.high)}",
         p=class_parts.probability(one.p),
         means=(wording.number(one.mean_first), wording.number(one.mean_second)),
     )
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _unit_maps(model: Model, page: str, one: UnitEffect, labels: tuple[str, str]) -> UnitMaps:

@@ -251,15 +251,11 @@ def _compared(model: Model, page: str, classes: Classes, pair: Comparison) -> Co
         units=tuple(
             Telling(
                 chip=chip(model, page, one.layer, one.unit),
-                effect=_signed(one.effect),
-                interval=f"{_signed(one.low)} to {_signed(one.high)}",
+                effect=class_parts.signed(one.effect),
+                interval=f"{class_parts.signed(one.low)} to {class_parts.signed(one.high)}",
                 means=(wording.number(one.mean_first), wording.number(one.mean_second)),
             )
             for one in pair.units[:SHOWN_EFFECTS]
         ),
         swapped=swapped,
     )
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
