@@ -14,7 +14,7 @@ import numpy as np
 from generator import sources
 from generator.build.arrays import compact, to_bytes
 from generator.build.devices import use_every_core
-from generator.config.schema import SourceConfig
+from generator.config.sources import SourceConfig
 from generator.errors import NetworkError, Problem
 from generator.naming import unique_slugs
 from generator.network.graph import Graph, Value

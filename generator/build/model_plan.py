@@ -96,7 +96,7 @@ class ModelPlan:
             "weights": self.facts.weights.digest,
             "model code": digest.of_json([[path.name, digest.of_file(path)] for path in self.facts.code_paths]),
             "code": digest.of_code("generator.build.compute"),
-            "libraries": digest.of_libraries("jax", "jaxlib", "flax", "numpy"),
+            "libraries": digest.of_libraries("jax", "jaxlib", "numpy", *self.facts.libraries),
             "backend": digest.backend(),
         }
 

@@ -101,8 +101,25 @@ def file_problems(data: Data, base: Path, spot: Spot) -> Iterator[Problem]:
             if section == "models":
                 yield from _file_problems(entry.get("labels"), (*keys, "labels"), base, spot)
             if isinstance(source := entry.get("source"), dict):
-                key = "checkpoint" if source.get("kind") == "flax" else "weights"
-                yield from _file_problems(source.get(key), (*keys, "source", key), base, spot)
+                yield from _source_problems(source, (*keys, "source"), base, spot)
+
+
+def _source_problems(source: Mapping[str, Any], keys: Keys, base: Path, spot: Spot) -> Iterator[Problem]:
+    """Files of a model's source, and keys of it that exclude each other."""
+    for key in ("path", "program", "checkpoint"):
+        if isinstance(text := source.get(key), str) and key == "checkpoint" and os.path.isdir(base / text):
+            continue  # Orbax writes folders
+        yield from _file_problems(source.get(key), (*keys, key), base, spot)
+    model, weights = source.get("model"), source.get("weights")
+    if isinstance(model, str) and not model.startswith("keras.applications."):
+        yield from _file_problems(model, (*keys, "model"), base, spot)
+    if weights not in ("imagenet", "random") or source.get("kind") != "keras":
+        yield from _file_problems(weights, (*keys, "weights"), base, spot)
+    if source.get("kind") == "torch" and (source.get("module") is None) == (source.get("program") is None):
+        rule = "a torch source has either a `module` or a `program`"
+        yield Problem(spot(keys), rule, "name the module's class or function, or a .pt2 file")
+    if source.get("hub") is not None and weights is not None:
+        yield Problem(spot((*keys, "hub")), "weights come from a file or from the hub, not from both", "leave one of them out")
 
 
 def preprocessing_problems(data: Data, spot: Spot) -> Iterator[Problem]:

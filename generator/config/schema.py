@@ -1,19 +1,20 @@
 """The shape of a configuration: what every key means, its type and its default.
 
-`views.py` and `datasets.py` hold what stands below `views:` and `datasets:`.
+`sources.py`, `views.py` and `datasets.py` hold what stands below `source:`, `views:` and `datasets:`.
 `load.py` turns YAML into these with line numbers; nothing else constructs them except tests.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveInt
 
 from generator.config.datasets import DatasetConfig
 from generator.config.sections import FilePath, Name, RefusedValueError, Section, SidePx
+from generator.config.sources import SourceConfig
 from generator.config.views import ViewsConfig
 from generator.records import Preprocessing
 
@@ -42,40 +43,6 @@ def _no_zero(std: tuple[float, ...] | float) -> tuple[float, ...] | float:
             "no standard deviation can be 0, as pixels are divided by it", "write 1 to leave them as they are"
         )
     return std
-
-
-def _import_path(path: str) -> str:
-    module, _, name = path.partition(":")
-    if not (name.isidentifier() and all(part.isidentifier() for part in module.split("."))):
-        raise RefusedValueError(
-            f"expected `package.file:Class`, got {path!r}", "dots between modules, one colon before the class"
-        )
-    return path
-
-
-class ZooSource(Section):
-    """A known architecture. weights: a local file instead of the shipped or installed one."""
-
-    kind: Literal["zoo"]
-    name: str
-    weights: FilePath | None = None
-
-
-class FlaxSource(Section):
-    """A Flax module of one's own. module: `package.file:Class` (NNX or linen), looked up beside the config too.
-
-    arguments: keyword arguments of its constructor. checkpoint: safetensors, msgpack or npz.
-    input_shape: `(h, w, c)` of one image.
-    """
-
-    kind: Literal["flax"]
-    module: Annotated[str, AfterValidator(_import_path)]
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    checkpoint: FilePath
-    input_shape: tuple[SidePx, SidePx, PositiveInt]
-
-
-SourceConfig = Annotated[ZooSource | FlaxSource, Field(discriminator="kind")]
 
 
 class PreprocessingConfig(Section):

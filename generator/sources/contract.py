@@ -15,7 +15,10 @@ class SourceFacts:
     """All that is known of a network without running it.
 
     input_shape: `(h, w, c)` of one image. labels: class names in the order of the outputs, if the source knows them.
-    code_paths: the Python files that define the network, for the digest. facts: further lines for the model's page.
+    weights_path: the file (or Orbax's folder) that `weights` describes; None where the code itself makes them.
+    code_paths: the Python files that define the network, for the digest. libraries: distributions whose versions decide what
+    the network computes, besides JAX. facts: further lines for the model's page. guesses: what was not stated and had to be
+    guessed, a sentence each (`pixels in 0-1, as the file does not say`); `build` without a YAML file says them.
     """
 
     title: str
@@ -24,9 +27,11 @@ class SourceFacts:
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None
     weights: WeightsInfo
-    weights_path: Path
+    weights_path: Path | None
     code_paths: tuple[Path, ...]
     facts: list[tuple[str, str]] = field(default_factory=list)
+    libraries: tuple[str, ...] = ()
+    guesses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class LoadedModel:
 
     apply: `(params, images) -> outputs`, images float32 `(n, h, w, c)`; it can be traced, jitted and differentiated.
     params: nested dictionaries of JAX arrays whose paths, joined with `/`, are the names the network's owner knows.
+    What `apply` computes inside `jax.named_scope("layer:NAME")` belongs to the owner's layer NAME: the tracer names what has no
+    kernel (additions, pools) after it.
     """
 
     apply: Callable[[Any, Any], Any]

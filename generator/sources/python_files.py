@@ -26,10 +26,10 @@ def source_files(module: str, base: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(_closure(module, base).values()))
 
 
-def import_class(text: str, base: Path) -> Any:
-    """The class at `package.file:Class`, looked up in `base` first. Files there are run afresh each time.
+def import_name(text: str, base: Path) -> Any:
+    """What stands at `package.file:Name`, looked up in `base` first. Files there are run afresh each time.
 
-    Raises `ConfigError` if there is no such module or class and `NetworkError` if importing it fails.
+    Raises `ConfigError` if there is no such module or name and `NetworkError` if importing it fails.
     """
     module, _, name = text.partition(":")
     for name_used, path in _closure(module, base).items():

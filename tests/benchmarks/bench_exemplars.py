@@ -28,7 +28,7 @@ def _speed() -> list[Measurement]:
     import jax
     import numpy as np
 
-    from generator.config.schema import ZooSource
+    from generator.config.sources import ZooSource
     from generator.network.execute import OUTPUT, Network, Tap
     from generator.network.survey import BATCH, compiled, survey
     from generator.network.tally import Picks
@@ -126,7 +126,7 @@ def _memory() -> list[Measurement]:
 
 def peak_mb(folder: str, limit: int) -> float:
     from generator.config.datasets import FolderDataset
-    from generator.config.schema import ZooSource
+    from generator.config.sources import ZooSource
     from generator.network.execute import Network
     from generator.network.survey import survey
     from generator.network.tally import Picks

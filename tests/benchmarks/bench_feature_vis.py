@@ -125,7 +125,7 @@ def _ours(wanted: Sequence[tuple[str, int]], folder: Path) -> tuple[float, float
 
 def _loaded():
     from generator import sources
-    from generator.config.schema import ZooSource
+    from generator.config.sources import ZooSource
     from generator.network.execute import Network
 
     source = ZooSource(kind="zoo", name="efficientnet_lite0")

@@ -42,7 +42,7 @@ def measured(num_images: int) -> tuple[float, float, float, float]:
     """Seconds of census, importance and removals of the Fashion CNN over so many test images, compiling included; and the
     peak memory in MB."""
     from generator.config.datasets import ZooDataset
-    from generator.config.schema import ZooSource
+    from generator.config.sources import ZooSource
     from generator.network.ablation import ablate, importance
     from generator.network.census import census
     from generator.network.execute import Network

@@ -14,7 +14,7 @@ def run() -> list[Measurement]:
     """Batches of 20 images (bounded) and of one (for information)."""
     import jax
 
-    from generator.config.schema import ZooSource
+    from generator.config.sources import ZooSource
     from generator.network.execute import Network
     from generator.sources import load
 

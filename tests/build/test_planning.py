@@ -10,7 +10,7 @@ from PIL import Image
 
 from generator.build.compute import LazyNetwork
 from generator.build.together import together
-from generator.config.schema import FlaxSource
+from generator.config.sources import FlaxSource
 from generator.errors import ConfigError, NetworkError, ProbeError, Problem, UserError
 
 

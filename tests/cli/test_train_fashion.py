@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from generator.cli import main
-from generator.config.schema import ZooSource
+from generator.config.sources import ZooSource
 from generator.probes import fashion_mnist
 from generator.sources import load
 

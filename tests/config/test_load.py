@@ -100,7 +100,10 @@ def test_later_stages_can_name_places(tmp_path):
         (model(source="5"), "a.yaml:2: models[0].source: expected keys with values (`key: value`), got 5"),
         (model(source="{kind: zooo, name: n}"), "a.yaml:2: models[0].source.kind: unknown kind 'zooo'; did you mean 'zoo'?"),
         (model(source="{kind: [zoo]}"), "a.yaml:2: models[0].source.kind: "),
-        (model(source="{name: n}"), "a.yaml:2: models[0].source.kind: this key is missing; add `kind:` with zoo or flax"),
+        (
+            model(source="{name: n}"),
+            "a.yaml:2: models[0].source.kind: this key is missing; add `kind:` with zoo, flax, function, onnx, keras or torch",
+        ),
         (model(source="{kind: zoo, name: n, zoo: 1}"), "a.yaml:2: models[0].source.zoo: unknown key 'zoo'"),
         (model(views="{filters: {num_strongest: many}}"), 'num_strongest: expected a whole number, got "many"'),
         (model(views="{filters: {num_strongest: 17}}"), "models[0].views.filters.num_strongest: must be at most 16, got 17"),

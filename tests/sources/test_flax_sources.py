@@ -15,10 +15,10 @@ from flax import nnx, traverse_util
 from flax.serialization import to_bytes
 from safetensors.numpy import save_file
 
-from generator.config.schema import FlaxSource
+from generator.config.sources import FlaxSource
 from generator.errors import ConfigError, NetworkError, WeightsError
 from generator.sources import describe, load
-from generator.sources.python_files import import_class, source_files
+from generator.sources.python_files import import_name, source_files
 
 NNX_CODE = """
 from flax import nnx
@@ -278,7 +278,7 @@ def test_describe_loads_no_jax(folder):
     code = f"""
     import sys
     from pathlib import Path
-    from generator.config.schema import FlaxSource, ZooSource
+    from generator.config.sources import FlaxSource, ZooSource
     from generator.sources import describe
     describe(ZooSource(kind="zoo", name="efficientnet_lite0"), Path("."))
     flax = dict(kind="flax", module="nets:Net", checkpoint="weights.npz", input_shape=(8, 6, 3))
@@ -298,5 +298,5 @@ def test_packages_of_an_environment_beside_the_config_are_not_imported_again(tmp
     monkeypatch.syspath_prepend(installed)
     import pretend_library
 
-    assert import_class("own_net:Net", tmp_path).library is pretend_library
+    assert import_name("own_net:Net", tmp_path).library is pretend_library
     assert source_files("own_net", tmp_path) == (tmp_path / "own_net.py",)

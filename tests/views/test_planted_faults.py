@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from generator import sources
-from generator.config.schema import ZooSource
+from generator.config.sources import ZooSource
 from generator.network import census as censuses
 from generator.network.execute import Network, Tapped, Weights
 from generator.views.health import Thresholds, measure

@@ -11,7 +11,7 @@ import skimage
 from PIL import Image
 from safetensors.numpy import save_file
 
-from generator.config.schema import ZooSource
+from generator.config.sources import ZooSource
 from generator.errors import WeightsError
 from generator.sources import describe, load
 from generator.sources.weights import read_checkpoint

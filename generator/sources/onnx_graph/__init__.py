@@ -1,0 +1,1 @@
+"""ONNX graphs as JAX functions: an importer of our own. The `onnx` package reads the files; nothing else is needed to run them."""
