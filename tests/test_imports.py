@@ -17,7 +17,7 @@ PACKAGE = ROOT / "generator"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 #: Where Flax modules are written down, networks become functions, or images are optimised: nothing imports these before it
 #: computes.
-LATE = ("network/", "zoo/", "sources/flax_modules.py", "views/feature_vis/")
+LATE = ("network/", "zoo/", "sources/flax_modules.py", "sources/onnx_graph/", "views/feature_vis/")
 
 
 def allowed() -> dict[str, set[str]]:

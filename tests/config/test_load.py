@@ -174,7 +174,7 @@ FLAX = "{kind: flax, module: 'm:C', checkpoint: a.yaml, input_shape: [28, 28, 1]
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [
-        ({"source": FLAX.replace("m:C", "m.C")}, "source.module: expected `package.file:Class`, got 'm.C'"),
+        ({"source": FLAX.replace("m:C", "m.C")}, "source.module: expected `package.file:Name`, got 'm.C'"),
         ({"source": FLAX.replace("a.yaml", "c.npz")}, "source.checkpoint: no file 'c.npz'"),
         ({"source": FLAX.replace("28, 28, 1", "28, 28")}, "input_shape: expected a list of 3 whole numbers, got a list of 2"),
         (
