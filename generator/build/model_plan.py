@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from generator import sources
 from generator.build import digest
 from generator.build.arrays import from_bytes, to_bytes
 from generator.build.compute import OUTPUTS, LazyNetwork, weights_files
+from generator.build.layers import Choice, chosen
 from generator.build.registry import LAYER_VIEWS, MAP_VIEWS, RECORD, drawn_files
 from generator.build.task import Files, Inputs, Task, Use
 from generator.build.together import together
@@ -102,13 +102,14 @@ class ModelPlan:
 
     # -- once it is ---------------------------------------------------------------------------------------------------
 
+    def choice(self, graph: Graph) -> Choice:
+        """The layers the config asks for, and why. Raises `ConfigError` for entries that mean none."""
+        place = ("models", self.index, "layers")
+        return chosen(graph, self.config.layers, lambda entry: self.loaded.place(*place, *(() if entry is None else (entry,))))
+
     def layers(self, graph: Graph) -> tuple[Layer, ...]:
-        """The layers the config asks for, in the graph's order. Raises `ConfigError` for names that match none."""
-        drawable = [layer for layer in graph.layers if len(layer.shape) in (1, 3)]
-        if self.config.layers == "all":
-            return tuple(drawable)
-        wanted = matching(drawable, self.config.layers, lambda i: self.loaded.place("models", self.index, "layers", i))
-        return tuple(layer for layer in drawable if layer.name in wanted)
+        """Those layers, in the graph's order. Raises as `choice` does."""
+        return self.choice(graph).layers
 
     def view_tasks(self, graph: Graph) -> Iterator[Task]:
         layers = self.layers(graph)
@@ -194,28 +195,6 @@ class ModelPlan:
         return {
             (layer.name, value): f"{stem}.{value}.npy" for layer, stem in zip(layers, stems, strict=True) for value in values
         }
-
-
-def matching(layers: Sequence[Layer], patterns: Sequence[str], place: Callable[[int], str]) -> set[str]:
-    """Names of `layers` that any of `patterns` names. Raises `ConfigError` for patterns that name none.
-
-    place: where the config says the pattern of a number.
-    """
-    wanted, problems = set(), []
-    for position, pattern in enumerate(patterns):
-        matches = {layer.name for layer in layers if fnmatchcase(_plain(layer.name), _plain(pattern))}
-        if not matches:
-            way_out = did_you_mean(pattern, [layer.name for layer in layers])
-            problems.append(Problem(place(position), f"no layer {pattern!r}", way_out))
-        wanted |= matches
-    if problems:
-        raise ConfigError(problems)
-    return wanted
-
-
-def _plain(name: str) -> str:
-    """Layer names with dots: both `blocks/3/expand` and `blocks.3.expand` are understood."""
-    return name.replace("/", ".")
 
 
 def drawing_digest(*modules: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from generator.build.model_plan import ModelPlan, matching
+from generator.build.layers import matching
+from generator.build.model_plan import ModelPlan
 from generator.build.registry import RECORD
 from generator.build.store import Artifact
 from generator.build.together import together
@@ -39,7 +40,7 @@ def featured(plan: ModelPlan, graph: Graph, measured: Measured) -> dict[str, tup
     chosen: dict[str, tuple[int, UnitSelection]] = {}
 
     def match(number: int, entry: UnitSelection) -> None:
-        for name in _matches(plan, layers, entry, (*place, number)):
+        for name in _matches(plan, graph, layers, entry, (*place, number)):
             chosen.setdefault(name, (number, entry))
 
     def units(layer: Layer) -> tuple[str, tuple[int, ...]] | None:
@@ -53,10 +54,12 @@ def featured(plan: ModelPlan, graph: Graph, measured: Measured) -> dict[str, tup
     return dict(one for one in found if one is not None)
 
 
-def _matches(plan: ModelPlan, layers: Sequence[Layer], entry: UnitSelection, place: tuple[str | int, ...]) -> set[str]:
+def _matches(
+    plan: ModelPlan, graph: Graph, layers: Sequence[Layer], entry: UnitSelection, place: tuple[str | int, ...]
+) -> frozenset[str]:
     if entry.layers == "all":
-        return {layer.name for layer in layers}
-    return matching(layers, entry.layers, lambda position: plan.loaded.place(*place, "layers", position))
+        return frozenset(layer.name for layer in layers)
+    return matching(graph, layers, entry.layers, lambda position: plan.loaded.place(*place, "layers", position))
 
 
 def _units(

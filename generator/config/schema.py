@@ -125,7 +125,9 @@ ProbeSetConfig = Annotated[
 class ModelConfig(Section):
     """One model of the gallery.
 
-    name: its place in URLs. layers: `all`, or names and globs (`blocks.*.expand`). probes: names of probe sets, or
+    name: its place in URLs. layers: which are shown: `all`; `default`, all of a small network and of a large one what tells
+    its story; `stages`, the last layer at each resolution; or a list of these, names, globs (`blocks.*.expand`) and kinds
+    (`kind:add`), which with `!` in front take layers away again. probes: names of probe sets, or
     `set/probe` for one image. dataset: the name of a dataset, from which exemplars are drawn. measured_on: that of another one,
     by which health and classes are judged. labels: class names, or a text file with one a line; default the source's.
     unit_pages: which units get a page of their own; `featured` are those that `views.feature_vis.select` names.
@@ -137,7 +139,7 @@ class ModelConfig(Section):
     source: SourceConfig
     preprocessing: PreprocessingConfig = PreprocessingConfig()
     labels: Annotated[tuple[str, ...], Field(min_length=1)] | FilePath | None = None
-    layers: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"] = "all"
+    layers: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all", "default", "stages"] = "default"
     probes: Annotated[tuple[str, ...], Field(min_length=1)]
     dataset: str | None = None
     measured_on: str | None = None

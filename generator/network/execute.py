@@ -19,7 +19,7 @@ from generator.network.program import Constant, Operand, Program, Slot, evaluate
 from generator.network.rewrite import rewrite
 from generator.network.trace import Node, Trace, trace
 
-OUTPUT = "output"
+OUTPUT = ""
 
 #: What the largest value of the images that run together may take on a CPU. A layer's input and output then stay in the
 #: cache, and memory that one group has touched serves the next: 20 images of EfficientNet-Lite0 run 1.8 times as fast.

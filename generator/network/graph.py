@@ -12,7 +12,7 @@ from typing import Literal
 from generator.records import Record
 
 #: Kinds a person meets often; anything else carries the name of its JAX primitive.
-KERNEL_KINDS = frozenset({"conv", "depthwise_conv", "dense"})
+KERNEL_KINDS = frozenset({"conv", "depthwise_conv", "conv_transpose", "dense"})
 INPUT = "input"
 
 
@@ -44,11 +44,13 @@ class ChannelSource(Record):
 class Layer(Record):
     """One node of the graph.
 
-    name: the pytree path of its kernel, or its kind and a number. kind: conv, depthwise_conv, dense, max_pool, avg_pool,
-    mean, add, concat, gate, or a JAX primitive's name. inputs: names of the nodes it reads, `input` for the image.
+    name: the pytree path of its kernel; else what the network's owner calls it, or its kind and a number. kind: conv,
+    depthwise_conv, conv_transpose, dense, max_pool, avg_pool, mean, add, concat, gate, shuffle (channels or positions in
+    another order), resize, filtering (a convolution with constants), or a JAX primitive's name. inputs: names of the nodes it
+    reads, `input` for the image.
     shape: of its activation without the batch axis, `(h, w, c)` or `(c,)`. activation: the non-linearity's name if known.
     kernel_shape: `(kh, kw, cin // groups, cout)` or `(cin, cout)`. flops: of one image, a multiply-add counts two.
-    tappable: whether its activation has a channel axis that feature maps can be drawn of.
+    flattened: the order in which a dense layer reads a whole map, `hwc` (rows, columns, channels) or `chw`; else None.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Layer(Record):
     strides: tuple[int, int] | None = None
     dilation: tuple[int, int] | None = None
     groups: int = 1
+    flattened: Literal["hwc", "chw"] | None = None
 
     @property
     def num_units(self) -> int:

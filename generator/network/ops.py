@@ -87,8 +87,15 @@ KINDS = {
     "split": "slice",
     "select_n": "select",
     "dot_general": "matmul",
-    "conv_general_dilated": "conv",
+    "conv_general_dilated": "filtering",
+    "rev": "reverse",
 }
+
+#: ... and of reductions that leave one channel.
+OVER_CHANNELS = {"reduce_sum": "channel_mean", "reduce_max": "channel_max"}
+
+#: ... and of those over the rows and columns of blocks that a map was reshaped into.
+OVER_BLOCKS = {"reduce_sum": "avg_pool", "reduce_max": "max_pool"}
 
 #: Names that frameworks give to the weights inside a layer; the layer's own name is what stands before.
 KERNEL_NAMES = frozenset({"kernel", "weight", "w", "W", "weights", "embedding", "depthwise_kernel", "pointwise_kernel"})

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 from jax.extend import core
 from jax.extend.core import primitives
 
 Slot = int
+
+#: How the names of scopes begin that belong to a layer of the network's own (`jax.named_scope("layer:block/add")`).
+LAYER = "layer:"
 
 #: Primitives that only call another jaxpr. Others with one inside (scan, while, cond) stay whole: they are control flow.
 CALLS = {
@@ -40,13 +44,18 @@ Operand = Slot | Constant
 
 @dataclass(frozen=True)
 class Equation:
-    """`outputs = primitive(inputs)`. scope: names of the functions it was inlined from, outermost first (`relu6`)."""
+    """`outputs = primitive(inputs)`.
+
+    scope: names of the functions it was inlined from, outermost first (`relu6`). layers: the network's own layers that it is
+    part of, outermost first: what it was traced in of `jax.named_scope("layer:NAME")`.
+    """
 
     primitive: core.Primitive
     inputs: tuple[Operand, ...]
     outputs: tuple[Slot, ...]
     params: Mapping[str, Any]
     scope: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
     @property
     def op(self) -> str:
@@ -81,6 +90,12 @@ class Program:
         return tuple(jax.numpy.shape(operand.value)) if isinstance(operand, Constant) else self.shapes[operand]
 
 
+def _layers(eqn: core.JaxprEqn) -> list[str]:
+    """Names of the layers whose scopes an equation was traced in, from its own jaxpr on (inner stacks are relative)."""
+    names = (str(getattr(entry, "name", "")) for entry in eqn.source_info.name_stack.stack)
+    return [name.removeprefix(LAYER) for name in names if name.startswith(LAYER) and name != LAYER]
+
+
 class _Flattener:
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
@@ -93,7 +108,12 @@ class _Flattener:
         return len(self.shapes) - 1
 
     def inline(
-        self, jaxpr: core.Jaxpr, consts: Sequence[Any], args: Sequence[Operand], scope: tuple[str, ...]
+        self,
+        jaxpr: core.Jaxpr,
+        consts: Sequence[Any],
+        args: Sequence[Operand],
+        scope: tuple[str, ...] = (),
+        layers: tuple[str, ...] = (),
     ) -> list[Operand]:
         operands: dict[core.Var, Operand] = dict(zip(jaxpr.constvars, map(Constant, consts), strict=True))
         operands.update(zip(jaxpr.invars, args, strict=True))
@@ -103,16 +123,18 @@ class _Flattener:
 
         for eqn in jaxpr.eqns:
             inputs = [read(atom) for atom in eqn.invars]
+            inside = (*layers, *_layers(eqn))
             if eqn.primitive in CALLS:
                 inner = eqn.params.get("call_jaxpr", eqn.params.get("jaxpr"))
                 inner_jaxpr, inner_consts = (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
                 name = eqn.params.get("name")
                 inner_scope = (*scope, str(name)) if name else scope
-                operands.update(zip(eqn.outvars, self.inline(inner_jaxpr, inner_consts, inputs, inner_scope), strict=True))
+                found = self.inline(inner_jaxpr, inner_consts, inputs, inner_scope, inside)
+                operands.update(zip(eqn.outvars, found, strict=True))
                 continue
             outputs = tuple(self.new_slot(var.aval) for var in eqn.outvars)
             operands.update(zip(eqn.outvars, outputs, strict=True))
-            self.equations.append(Equation(eqn.primitive, tuple(inputs), outputs, eqn.params, scope))
+            self.equations.append(Equation(eqn.primitive, tuple(inputs), outputs, eqn.params, scope, inside))
         return [read(atom) for atom in jaxpr.outvars]
 
 
@@ -128,7 +150,7 @@ def flatten(apply: Callable[[Any, jax.Array], Any], params: Any, images: jax.Sha
     closed = jax.make_jaxpr(apply)(structs, images)
     flattener = _Flattener()
     slots = [flattener.new_slot(var.aval) for var in closed.jaxpr.invars]
-    outputs = flattener.inline(closed.jaxpr, closed.consts, slots, ())
+    outputs = flattener.inline(closed.jaxpr, closed.consts, slots)
     names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
     return Program(
         parameters=dict(zip(names, slots, strict=False)),
@@ -157,3 +179,13 @@ def evaluate(equations: Sequence[Any], values: dict[Slot, jax.Array]) -> dict[Sl
         arguments = [i.value if isinstance(i, Constant) else values[i] for i in equation.inputs]
         values.update(zip(equation.outputs, equation.run(*arguments), strict=True))
     return values
+
+
+def known(program: Program, operand: Operand) -> np.ndarray | None:
+    """The value of an operand that depends on neither parameters nor images; None if it does."""
+    if isinstance(operand, Constant):
+        return np.asarray(operand.value)
+    equations, alive = needed(program.equations, [operand])
+    if alive & {program.images, *program.parameters.values()}:
+        return None
+    return np.asarray(evaluate(equations, {})[operand])

@@ -11,7 +11,7 @@ from generator.network.graph import INPUT, Graph
 from generator.records import Record, Wire, Wires
 
 #: Kinds whose units weigh many inputs against each other; all others pass on what they read.
-MIXING = frozenset({"conv", "dense"})
+MIXING = frozenset({"conv", "conv_transpose", "dense"})
 
 
 class Link(Record):

@@ -17,6 +17,14 @@ KINDS = {
     "add": "addition",
     "concat": "concatenation",
     "gate": "gate",
+    "conv_transpose": "transposed convolution",
+    "channel_mean": "mean over channels",
+    "channel_max": "maximum over channels",
+    "filtering": "fixed filter",
+    "resize": "resizing",
+    "reverse": "mirroring",
+    "shuffle": "channel shuffle",
+    "slice": "slice of channels",
 }
 
 EXPLANATIONS = {
@@ -29,6 +37,14 @@ EXPLANATIONS = {
     "add": "Adds the maps of two paths. A shortcut like this lets later layers refine earlier ones instead of replacing them.",
     "concat": "Puts the channels of several paths side by side.",
     "gate": "Multiplies maps with learned weights, which lets the network turn channels up or down.",
+    "conv_transpose": "Every unit lays its filter down wherever an input answers, which makes maps larger.",
+    "channel_mean": "Averages all channels at each position.",
+    "channel_max": "Takes the strongest channel at each position.",
+    "filtering": "A convolution whose filter is fixed, not learned.",
+    "resize": "Makes maps larger or smaller without learned weights.",
+    "reverse": "Turns maps round.",
+    "shuffle": "Changes the order of channels, so that groups of channels meet in the next layer.",
+    "slice": "Some of the channels of the layer before.",
 }
 POINTWISE = "Every unit is a weighted mixture of the channels before it, taken at the same position of the map."
 

@@ -8,54 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 from generator.config.sources import FlaxSource
 from generator.errors import ConfigError, NetworkError, Problem, UserError
-from generator.records import Preprocessing
+from generator.records import WeightsInfo
+from generator.sources.checkpoints import checkpoint_info, read_named
 from generator.sources.contract import LoadedModel, SourceFacts
 from generator.sources.explained import explained
-from generator.sources.files import NOT_STATED, weights_info
 from generator.sources.matching import match_parameters
-from generator.sources.python_files import described, import_name, raised_at, source_files
-from generator.sources.weights import check_finite, checkpoint_format, read_checkpoint
+from generator.sources.own_code import described_code
+from generator.sources.python_files import described, import_name, raised_at
+from generator.sources.weights import check_finite
 
 if TYPE_CHECKING:
     from generator.sources.flax_modules import PureModule
 
 
 def describe(source: FlaxSource, base: Path) -> SourceFacts:
-    path = _checkpoint(source, base)
-    module, _, class_name = source.module.partition(":")
-    problems: list[Problem] = []
-    height, width, channels = source.input_shape
-    if channels not in (1, 3):
-        rule = f"input_shape has {channels} channels, but images have 1 (grey) or 3 (colour)"
-        problems.append(Problem(source.module, rule, "input_shape is (height, width, channels)"))
-    code: tuple[Path, ...] = ()
-    try:
-        code = source_files(module, base)
-    except UserError as error:
-        problems += error.problems
-    try:
-        weights = weights_info(path, checkpoint_format(path), NOT_STATED, f"local file {path.name}")
-    except UserError as error:
-        problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    return SourceFacts(
-        title=class_name,
-        description="",
-        input_shape=source.input_shape,
-        preprocessing=Preprocessing(size_px=(height, width), channels="grey" if channels == 1 else "rgb"),
-        labels=None,
-        weights=weights,
-        weights_path=path,
-        code_paths=code,
-        facts=[("Module", source.module)],
-        libraries=("flax",),
-    )
+    def weights(_: tuple[Path, ...]) -> tuple[WeightsInfo, Path]:
+        path = _checkpoint(source, base)
+        return checkpoint_info(path), path
+
+    facts = [("Module", source.module)]
+    return described_code(source.module, source.input_shape, base, weights, facts=facts, libraries=("flax",))
 
 
 def load(source: FlaxSource, base: Path) -> LoadedModel:
     path = _checkpoint(source, base)
-    tensors = read_checkpoint(path)
+    tensors = read_named(path)
     module = _module(source, base)
     values = match_parameters(module.expected, tensors, path, module.other_names)
     check_finite(values, path)

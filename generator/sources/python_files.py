@@ -42,8 +42,8 @@ def import_name(text: str, base: Path) -> Any:
         reason = f"importing {module} failed: {described(error)}"
         raise NetworkError(Problem(raised_at(error, text, base), reason, f"try `python -c 'import {module}'`")) from error
     if not hasattr(found, name):
-        classes = [key for key, value in vars(found).items() if isinstance(value, type)]
-        raise ConfigError(Problem(text, f"{module} has no {name!r}", did_you_mean(name, classes)))
+        named = [key for key, value in vars(found).items() if callable(value)]
+        raise ConfigError(Problem(text, f"{module} has no {name!r}", did_you_mean(name, named)))
     return getattr(found, name)
 
 

@@ -27,7 +27,7 @@ from generator.views.statistics import finite_numbers
 PASSING = frozenset(
     {
         *("max_pool", "avg_pool", "reduce_window_min", "reduce_window", "mean", "global_max", "reduce_min", "reduce_prod"),
-        *("add", "subtract", "gate", "divide", "maximum", "minimum", "select", "pow"),
+        *("add", "subtract", "gate", "divide", "maximum", "minimum", "select", "pow", "resize"),
     }
 )
 
@@ -123,6 +123,8 @@ def _kernel_joints(graph: Graph, layer: Layer, kernel: np.ndarray, scale: np.nda
         if kernel.ndim != 2 or channels != np.prod(shape):
             return []
         channels = width
+    if layer.flattened == "chw":  # channels outermost
+        kernel = kernel.reshape(channels, -1, units).swapaxes(0, 1)
     slices = kernel.reshape(-1, channels, units)
     with np.errstate(over="ignore", invalid="ignore"):
         matrix = _signed_norms(slices) * scale

@@ -95,7 +95,10 @@ def test_later_stages_can_name_places(tmp_path):
         (model(description=""), "a.yaml:2: models[0].description: expected text, got nothing; give a value"),
         (model(probes="s"), 'a.yaml:2: models[0].probes: expected a list of texts, got "s"; write a list: [s]'),
         (model(probes="[]"), "a.yaml:2: models[0].probes: is empty; give at least one entry"),
-        (model(layers="al"), 'a.yaml:2: models[0].layers: expected a list of texts, or "all", got "al"; did you mean \'all\'?'),
+        (
+            model(layers="al"),
+            'a.yaml:2: models[0].layers: expected a list of texts, or "all", "default" or "stages", got "al"',
+        ),
         (model(layers="[conv, 2]"), "a.yaml:2: models[0].layers[1]: expected text, got 2"),
         (model(source="5"), "a.yaml:2: models[0].source: expected keys with values (`key: value`), got 5"),
         (model(source="{kind: zooo, name: n}"), "a.yaml:2: models[0].source.kind: unknown kind 'zooo'; did you mean 'zoo'?"),

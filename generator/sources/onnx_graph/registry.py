@@ -12,7 +12,8 @@ from generator.sources.onnx_graph.values import Value
 @dataclass(frozen=True)
 class Node:
     """One node of the file. name: its own, or its first output's. attributes: by name, as Python and NumPy values (text
-    decoded). opset: the version of its domain that the file states. num_outputs: how many of its outputs have names.
+    decoded; graphs as `reading.Graph`). opset: the version of its domain that the file states. scopes: names of the modules
+    that it is part of, outermost first, where the exporter notes them. named: whether the file gives it a name.
     """
 
     name: str
@@ -21,6 +22,8 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
     opset: int
+    scopes: tuple[str, ...] = ()
+    named: bool = True
 
     def get(self, attribute: str, default: Any = None) -> Any:
         return self.attributes.get(attribute, default)

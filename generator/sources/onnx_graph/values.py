@@ -6,6 +6,7 @@ axes, those that the file speaks of, and an order in which they lie in memory. T
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -61,3 +62,30 @@ class Value:
 def channels_last(rank: int) -> tuple[int, ...]:
     """The order of maps `(n, *positions, c)` that the file calls `(n, c, *positions)`."""
     return (0, *range(2, rank), 1)
+
+
+def side_by_side(values: Sequence[Value]) -> tuple[list[np.ndarray | jax.Array], tuple[int, ...]]:
+    """The arrays of `values` with their axes in one order, so that they broadcast in memory as ONNX says they do logically.
+
+    The order is that of the largest one that is not known, so that maps stay where they lie. Known values of one element come
+    as numbers; known floats in the type of what is computed with them.
+    """
+    rank = max(value.rank for value in values)
+    candidates = [value for value in values if value.rank == rank]
+    live = [value for value in values if not value.known]
+    lead = max(candidates, key=lambda value: (not value.known, value.array.size, value.order != tuple(range(rank))))
+    dtype = next((value.array.dtype for value in live if value is not lead), None) if lead.known else lead.array.dtype
+    arrays = []
+    for value in values:
+        array: np.ndarray | jax.Array
+        if value.known and value.array.size == 1 and rank and value is not lead:
+            array = value.array.reshape(())
+        elif value.rank == rank:
+            array = value.ordered(lead.order)
+        else:
+            flat = value.logical
+            array = flat.reshape((1,) * (rank - flat.ndim) + flat.shape).transpose(lead.order)
+        if live and value.known and dtype is not None and array.dtype.kind == np.dtype(dtype).kind:
+            array = array.astype(dtype)
+        arrays.append(array)
+    return arrays, lead.order
