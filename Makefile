@@ -10,10 +10,11 @@ PYTHON ?=
 PY     := .venv/bin/python
 BASE   := .venv/.installed
 TEST   := .venv/.installed-test
+CONF   := .venv-conformance/.installed
 PINS   := pyproject.toml constraints.txt .ci/venv
 
 .DEFAULT_GOAL := help
-.PHONY: help gallery serve train-fashion test lint bench bench-peers clean
+.PHONY: help gallery serve train-fashion test lint bench bench-peers conformance clean
 .DELETE_ON_ERROR:
 
 ##@ Gallery
@@ -43,6 +44,9 @@ bench: $(TEST) ## Measure speed and size against their budgets
 bench-peers: ## Install what the benchmarks compare with into .venv-peers (a few GB)
 	@PYTHON='$(PYTHON)' .ci/venv peers
 
+conformance: $(CONF) ## Compare with other frameworks, in .venv-conformance (a few GB); goes on where it stopped
+	@.venv-conformance/bin/python -m tests.conformance.run
+
 clean: ## Remove caches and leftovers; .venv and OUT stay
 	@rm -rf .cnnscope build dist .pytest_cache .ruff_cache .hypothesis
 	@find generator tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -63,6 +67,9 @@ help: ## Show this list
 
 $(BASE): $(PINS)
 	@PYTHON='$(PYTHON)' .ci/venv
+
+$(CONF): $(PINS) tests/conformance/requirements.txt
+	@PYTHON='$(PYTHON)' .ci/venv conformance
 
 # After the base, never beside it: `make -j gallery test` must not install twice at once.
 $(TEST): $(BASE)

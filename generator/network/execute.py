@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from generator.errors import NetworkError, Problem, did_you_mean
-from generator.network import ascent, folding
+from generator.network import ascent, folding, parallel
 from generator.network.graph import Graph, Value
 from generator.network.program import Constant, Operand, Program, Slot, evaluate, flatten, needed
 from generator.network.rewrite import rewrite
@@ -52,18 +52,21 @@ class Tapped:
     """A network that returns its taps.
 
     `function(constants, images)` is pure: it can be jitted, differentiated and mapped. The constants stay arguments, so
-    that compiled programs are small. Calling the object runs it jitted.
+    that compiled programs are small. Calling the object runs it jitted, on `num_devices` side by side.
     """
 
     function: Callable[[Sequence[jax.Array], jax.Array], list[jax.Array]]
     constants: list[jax.Array]
+    num_devices: int = 1
 
     @cached_property
-    def _jitted(self) -> Callable[[Sequence[jax.Array], jax.Array], list[jax.Array]]:
-        return jax.jit(self.function)
+    def _jitted(self) -> Callable[[jax.Array], list[jax.Array]]:
+        if self.num_devices == 1:
+            return partial(jax.jit(self.function), self.constants)
+        return parallel.side_by_side(self.function, self.constants, self.num_devices)
 
     def __call__(self, images: jax.Array | np.ndarray) -> list[jax.Array]:
-        return self._jitted(self.constants, jnp.asarray(images))
+        return self._jitted(jnp.asarray(images))
 
 
 @dataclass(frozen=True)
@@ -128,16 +131,15 @@ class Network:
         traced = self._traced(1, self.input_shape)
         nodes = [_node(traced, name) for name in layers]
         folds = folding.find(traced)
-        reads = [slot for node in nodes for slot in (node.kernel, *folds[node.name].slots)]
+        reads = [slot for node in nodes for slot in (node.kernel, *folds[node.name].all_slots)]
 
         def derive(values: Mapping[Slot, jax.Array]) -> list[tuple[jax.Array, jax.Array, jax.Array]]:
-            return [
-                (
-                    _canonical(node, values[node.kernel]).reshape(traced.graph.by_name[node.name].kernel_shape),
-                    *folding.compose(folds[node.name].steps, values, traced.graph.by_name[node.name].num_units, jnp.float32),
-                )
-                for node in nodes
-            ]
+            found = []
+            for node in nodes:
+                layer, fold = traced.graph.by_name[node.name], folds[node.name]
+                kernel = _canonical(node, values[node.kernel]).reshape(layer.kernel_shape)
+                found.append((kernel, *folding.compose((*fold.steps, *fold.beyond), values, layer.num_units, jnp.float32)))
+            return found
 
         found = self._prepare(traced.program, reads, derive)
         return {
@@ -161,15 +163,15 @@ class Network:
         Raises `NetworkError` for a layer that does not exist.
         """
         size = tuple(size or self.input_shape)
-        together = _group_size(self._traced(1, size), batch)
+        num_devices = parallel.num_devices(batch, self._params)
+        together = _group_size(self._traced(1, size), batch // num_devices)
         traced = self._traced(together, size)
+        wanted, layouts = _wanted(traced, taps)
+        if not _each_image(traced, wanted, layouts):
+            num_devices, together = 1, batch
+            traced = self._traced(batch, size)
+            wanted, layouts = _wanted(traced, taps)
         program = traced.program
-        wanted: list[Operand] = []
-        layouts: list[tuple[int, ...] | None] = []
-        for tap in taps:
-            node = None if tap.layer == OUTPUT else _node(traced, tap.layer)
-            wanted.append(program.outputs[0] if node is None else node.last if tap.value == "activation" else node.pre)
-            layouts.append(None if node is None else node.layout)
         rewritten = rewrite(traced)
         body, alive = needed(rewritten.steps, wanted)
         frontier = rewritten.frontier(alive)
@@ -182,7 +184,7 @@ class Network:
 
         if together < batch:
             function = _in_groups(function, together)
-        return Tapped(function, rewritten.constants(frontier, partial(self._prepare, program)))
+        return Tapped(function, rewritten.constants(frontier, partial(self._prepare, program)), num_devices)
 
     def ablated(self, layers: Sequence[str], *, batch: int) -> Ablated:
         """The network with the units of `layers` under masks; nothing else of it changes. Raises as `tapped` does."""
@@ -277,6 +279,26 @@ def _in_groups(
         return [value.reshape(-1, *value.shape[2:]) for value in found]
 
     return grouped
+
+
+def _wanted(traced: Trace, taps: Sequence[Tap]) -> tuple[list[Operand], list[tuple[int, ...] | None]]:
+    """Where the program has the values of `taps`, and how their axes are ordered; None for the function's own output."""
+    nodes = [None if tap.layer == OUTPUT else _node(traced, tap.layer) for tap in taps]
+    wanted = [
+        traced.program.outputs[0] if node is None else node.last if tap.value == "activation" else node.pre
+        for tap, node in zip(taps, nodes, strict=True)
+    ]
+    return wanted, [None if node is None else node.layout for node in nodes]
+
+
+def _each_image(traced: Trace, wanted: Iterable[Operand], layouts: Iterable[tuple[int, ...] | None]) -> bool:
+    """Whether all those values depend on the images and have an entry for each, so that images can run apart."""
+    shapes, num_images = traced.program.shapes, traced.program.shapes[traced.program.images][0]
+    axes = [layout[0] if layout else 0 for layout in layouts]
+    return all(
+        not isinstance(operand, Constant) and operand in traced.active and shapes[operand][axis : axis + 1] == (num_images,)
+        for operand, axis in zip(wanted, axes, strict=True)
+    )
 
 
 def _node(traced: Trace, name: str) -> Node:

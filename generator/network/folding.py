@@ -7,6 +7,7 @@ what bias a filter really has.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,36 +29,56 @@ class Step:
 
 @dataclass(frozen=True)
 class Fold:
-    """`end = scale * first + offset`, the steps composing to that. end: the last slot that could be folded."""
+    """`end = scale * first + offset`, the steps composing to that. end: the last slot that could be folded.
+
+    beyond: the steps from there to the pre-activation that could be folded too, did nothing else read `end` (hard swish reads
+    `x` and `x + 3`): folded as well, the convolution would have to run twice.
+    """
 
     end: Slot
     steps: tuple[Step, ...]
+    beyond: tuple[Step, ...] = ()
 
     @property
     def slots(self) -> list[Slot]:
-        """The parameter-only values that the steps read."""
-        return [step.operand for step in self.steps if isinstance(step.operand, int)]
+        """The parameter-only values that the steps up to `end` read."""
+        return _operands(self.steps)
+
+    @property
+    def all_slots(self) -> list[Slot]:
+        """... and those beyond."""
+        return _operands((*self.steps, *self.beyond))
+
+
+def _operands(steps: Sequence[Step]) -> list[Slot]:
+    return [step.operand for step in steps if isinstance(step.operand, int)]
 
 
 def find(trace: Trace) -> dict[str, Fold]:
     """The fold of every layer with a kernel, by name."""
     producers = {slot: equation for equation in trace.program.equations for slot in equation.outputs}
-    return {node.name: _follow(node, trace, producers) for node in trace.nodes.values() if node.kernel is not None}
+    readers = Counter(slot for equation in trace.program.equations for slot in set(equation.slots))
+    return {node.name: _follow(node, trace, producers, readers) for node in trace.nodes.values() if node.kernel is not None}
 
 
-def _follow(node: Node, trace: Trace, producers: Mapping[Slot, Equation]) -> Fold:
+def _follow(node: Node, trace: Trace, producers: Mapping[Slot, Equation], readers: Mapping[Slot, int]) -> Fold:
     chain, slot = [], node.pre
     while slot != node.first:  # the pre-activation's way back to the kernel's own output
         equation = producers[slot]
         chain.append(equation)
         (slot,) = (s for s in equation.slots if s in trace.active)
-    end, steps = node.first, []
+    end, steps, beyond, is_shared = node.first, [], [], False
     for equation in reversed(chain):
+        (value,) = (slot for slot in equation.slots if slot in trace.active)
         step = _step(equation, node, trace, producers)
         if step is None:
             break
-        end, steps = equation.outputs[0], [*steps, *step]
-    return Fold(end, tuple(steps))
+        is_shared = is_shared or readers[value] > 1
+        if is_shared:
+            beyond += step
+        else:
+            end, steps = equation.outputs[0], [*steps, *step]
+    return Fold(end, tuple(steps), tuple(beyond))
 
 
 def _step(equation: Equation, node: Node, trace: Trace, producers: Mapping[Slot, Equation]) -> list[Step] | None:

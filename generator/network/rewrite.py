@@ -10,7 +10,9 @@ from functools import partial
 import jax
 
 from generator.network import folding
+from generator.network.grouped import grouped_conv
 from generator.network.kernels import dense_conv, depthwise_conv, pointwise_conv
+from generator.network.pooling import faster
 from generator.network.program import Constant, Equation, Operand, Program, Slot
 from generator.network.trace import Node, Trace
 
@@ -72,7 +74,7 @@ def rewrite(traced: Trace) -> Rewritten:
     for equation in body:
         node = ends.get(equation.outputs[0])
         if node is None:
-            steps.append(equation)
+            steps.append(faster(equation, program.dtypes[equation.outputs[0]]))
             continue
         fold, axis = folds[node.name], node.layout[-1] if node.layout is not None else -1
         offset_shape = [1] * len(program.shapes[node.first])
@@ -168,10 +170,11 @@ def convolve(equation: Equation, x: jax.Array, kernel: jax.Array) -> jax.Array:
     kh, kw, _, cout = kernel.shape
     groups = params["feature_group_count"]
     strides, padding = tuple(params["window_strides"]), tuple(tuple(pair) for pair in params["padding"])
+    dilation = tuple(params["rhs_dilation"])
     if groups > 1 and groups == cout == x.shape[-1]:
-        return depthwise_conv(x, kernel[:, :, 0], strides, padding, tuple(params["rhs_dilation"]))
-    if groups == 1 and (kh, kw) == (1, 1) and padding == ((0, 0), (0, 0)):
+        return depthwise_conv(x, kernel[:, :, 0], strides, padding, dilation)
+    if groups > 1:
+        return grouped_conv(x, kernel, strides, padding, dilation)
+    if (kh, kw) == (1, 1) and padding == ((0, 0), (0, 0)):
         return pointwise_conv(x[:, :: strides[0], :: strides[1]], kernel[0, 0])
-    if groups == 1:
-        return dense_conv(x, kernel, strides, padding, tuple(params["rhs_dilation"]))
-    return equation.run(x, kernel)[0]
+    return dense_conv(x, kernel, strides, padding, dilation)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from generator.config.sources import OnnxSource
-from generator.errors import NetworkError, Problem
+from generator.errors import NetworkError, Problem, did_you_mean
 from generator.records import Preprocessing, WeightsInfo
 from generator.sources.contract import LoadedModel, SourceFacts
 from generator.sources.explained import explained
@@ -24,6 +24,11 @@ _IMAGENET = Preprocessing(
 )
 _NUM_IMAGENET = 1000
 _CHANNELS = (1, 3)
+_MOST_PX = 4096  # as `input_shape` in a config
+#: Types of inputs, as ONNX numbers them: 8, 16, 32 and 64 bits, with and without a sign.
+_WHOLE_NUMBERS = frozenset({2, 3, 4, 5, 6, 7, 12, 13})
+#: Of a mean or standard deviation.
+_LARGEST = 1e6
 #: Under which keys exporters note the names of classes.
 _LABEL_KEYS = ("labels", "names", "classes", "class_names", "id2label")
 
@@ -32,9 +37,10 @@ def describe(source: OnnxSource, base: Path) -> SourceFacts:
     require("onnx", source.path)
     path = _path(source, base)
     file = read_onnx(path, weights=False)
+    _check_output(file.graph, source, path)
     tensor = _image_input(file.graph, path)
     shape, layout = _input_shape(tensor, source, path)
-    num_outputs = _num_classes(path, source.output)
+    num_outputs = _num_classes(file.outputs, source.output)
     preprocessing, guesses = _preprocessing(file, shape)
     labels, about_labels = _labels(file, num_outputs)
     return SourceFacts(
@@ -62,6 +68,7 @@ def load(source: OnnxSource, base: Path) -> LoadedModel:
 
     path = _path(source, base)
     graph = read_onnx(path).graph
+    _check_output(graph, source, path)
     tensor = _image_input(graph, path)
     shape, layout = _input_shape(tensor, source, path)
     batch = tensor.shape[0] if isinstance(tensor.shape[0], int) else None
@@ -83,6 +90,12 @@ def _flat(params: dict, start: str = "") -> dict:
     for name, value in params.items():
         found.update(_flat(value, f"{start}{name}/") if isinstance(value, dict) else {f"{start}{name}": value})
     return found
+
+
+def _check_output(graph: Graph, source: OnnxSource, path: Path) -> None:
+    if source.output is not None and source.output not in graph.outputs:
+        rule = f"it has no output {source.output!r}"
+        raise NetworkError(Problem(str(path), rule, did_you_mean(source.output, graph.outputs)))
 
 
 def _image_input(graph: Graph, path: Path) -> Tensor:
@@ -123,6 +136,9 @@ def _input_shape(tensor: Tensor, source: OnnxSource, path: Path) -> tuple[tuple[
             rule = f"the size of its images is open: {tensor.name!r} is {_shown(tensor.shape)}"
             example = channels if isinstance(channels, int) else 3
             raise NetworkError(Problem(str(path), rule, f"state it: `input_shape: [224, 224, {example}]` is (h, w, c)"))
+        if max(found) > _MOST_PX:
+            rule = f"its input {tensor.name!r} {_shown(tensor.shape)} is larger than {_MOST_PX} x {_MOST_PX} pixels"
+            raise NetworkError(Problem(str(path), rule, "export it for smaller images"))
         return found, layout
     differing = [size for size, wanted in zip(found, stated, strict=True) if isinstance(size, int) and size != wanted]
     if differing:
@@ -131,22 +147,19 @@ def _input_shape(tensor: Tensor, source: OnnxSource, path: Path) -> tuple[tuple[
     return stated, layout
 
 
-def _num_classes(path: Path, output: str | None) -> int | None:
-    """How many numbers an output has, where the file says it."""
-    import onnx
-
-    outputs = onnx.ModelProto.FromString(path.read_bytes()).graph.output
-    for value in outputs:
-        sizes = [axis.dim_value for axis in value.type.tensor_type.shape.dim]
-        if output in (None, value.name):
-            return sizes[-1] if len(sizes) == 2 and sizes[-1] > 0 else None
+def _num_classes(outputs: Sequence[Tensor], wanted: str | None) -> int | None:
+    """How many numbers an output has for each image, where the file says it."""
+    for tensor in outputs:
+        if wanted in (None, tensor.name):
+            size = tensor.shape[-1] if tensor.shape and len(tensor.shape) == 2 else None
+            return size if isinstance(size, int) else None
     return None
 
 
 def _preprocessing(file: OnnxFile, shape: tuple[int, int, int]) -> tuple[Preprocessing, list[str]]:
     """What the file notes of its images, and a sentence for everything that had to be guessed."""
     height, width, channels = shape
-    noted = _noted(file)
+    noted = _noted(file, channels)
     plain = Preprocessing(size_px=(height, width), channels="grey" if channels == 1 else "rgb", interpolation="bilinear")
     if noted.get("channels") == "bgr" and channels == 3:
         plain = plain.model_copy(update={"channels": "bgr"})
@@ -156,6 +169,8 @@ def _preprocessing(file: OnnxFile, shape: tuple[int, int, int]) -> tuple[Preproc
         return plain.model_copy(update={"range": (0.0, top), "mean": mean, "std": std}), []
     if "range" in noted:
         return plain.model_copy(update={"range": noted["range"]}), []
+    if file.graph.inputs[0].kind in _WHOLE_NUMBERS:
+        return plain.model_copy(update={"range": (0.0, 255.0)}), ["pixels in 0-255, as the network takes whole numbers"]
     scaled = _scales_itself(file.graph)
     if scaled:
         return plain.model_copy(update={"range": (0.0, 255.0)}), [
@@ -170,13 +185,13 @@ def _preprocessing(file: OnnxFile, shape: tuple[int, int, int]) -> tuple[Preproc
     return plain, ["pixels in 0-1 without further normalisation; the file does not say"]
 
 
-def _noted(file: OnnxFile) -> dict:
+def _noted(file: OnnxFile, channels: int) -> dict:
     """Of the file's metadata, what concerns the values of pixels."""
     found: dict = {}
     notes = {key.lower(): value for key, value in file.metadata.items()}
     for key in ("mean", "std"):
         numbers = _numbers(notes.get(key, ""))
-        if numbers and len(numbers) in _CHANNELS and (key == "mean" or 0 not in numbers):
+        if len(numbers) in (1, channels) and (key == "mean" or 0 not in numbers):
             found[key] = numbers
     if notes.get("image.bitmappixelformat", "").lower().startswith("bgr") or notes.get("channel_order", "").lower() == "bgr":
         found["channels"] = "bgr"
@@ -194,7 +209,9 @@ def _numbers(text: str) -> tuple[float, ...]:
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return ()
     found = found if isinstance(found, list | tuple) else (found,)
-    return tuple(map(float, found)) if all(isinstance(n, int | float) for n in found) else ()
+    if not all(isinstance(number, int | float) and abs(number) <= _LARGEST for number in found):
+        return ()
+    return tuple(map(float, found))
 
 
 def _scales_itself(graph: Graph) -> str:
@@ -228,7 +245,7 @@ def _listed(text: str) -> tuple[str, ...]:
             found = read(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        if isinstance(found, dict) and all(str(key).isdigit() for key in found):
+        if isinstance(found, dict) and all(str(key).isdecimal() and len(str(key)) < 10 for key in found):
             found = [found[key] for key in sorted(found, key=int)]
         if isinstance(found, list | tuple) and all(isinstance(name, str) for name in found):
             return tuple(found)

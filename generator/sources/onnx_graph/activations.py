@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from generator.sources.onnx_graph.registry import Node, UnsupportedError, operator
+from generator.sources.onnx_graph.elementwise import aligned
+from generator.sources.onnx_graph.registry import Node, UnsupportedError, affordable, operator
 from generator.sources.onnx_graph.values import Value, side_by_side
 
 _PLAIN: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -61,7 +62,8 @@ def shaped(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
 
 @operator("PRelu")
 def prelu(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
-    (x, slope), order = side_by_side(inputs)
+    (x, slope), order = side_by_side(aligned(node, inputs, 1))
+    affordable(np.broadcast_shapes(x.shape, slope.shape), inputs)
     return [Value(jnp.where(x >= 0, x, slope * x), order)]
 
 

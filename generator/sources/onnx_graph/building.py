@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,16 +30,17 @@ from generator.sources.onnx_graph import (  # noqa: F401 -- importing them regis
     selecting,
     shaping,
 )
-from generator.sources.onnx_graph.execution import Values, chosen, outcome, outer, read, reads
-from generator.sources.onnx_graph.naming import ParameterNames, node_paths
+from generator.sources.onnx_graph.batches import Each, adapted, each_image, leaves_images_apart
+from generator.sources.onnx_graph.execution import Values, chosen, outcome, read, reads
+from generator.sources.onnx_graph.naming import KERNELS, ParameterNames, node_paths
 from generator.sources.onnx_graph.reading import Graph
 from generator.sources.onnx_graph.registry import OPERATORS, Node
 from generator.sources.onnx_graph.values import Value, channels_last
 
 _FLOATS = frozenset({"float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2"})
-#: What decides by random numbers or by training is left alone while the file is loaded.
-_NEVER_KNOWN = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
 _IF = "If"
+#: Operators whose further inputs are settings, which must be known.
+_SET = frozenset({"Resize", "Upsample"})
 
 
 @dataclass(frozen=True)
@@ -50,41 +52,47 @@ class Built:
     outputs: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Setting:
+    """place: the file. paths: of the nodes' layers. batch: number of images that the file was exported for, None for any."""
+
+    place: str
+    paths: dict[int, str]
+    batch: int | None
+
+
 def build(graph: Graph, place: str, *, layout: str, batch: int | None, output: str | None = None) -> Built:
     """The function of a graph with one input.
 
     layout: of the input, `nchw` or `nhwc`. batch: number of images that it was exported for, None for any. output: name of
-    the one that comes first. Raises `NetworkError` with every operator that is not supported, and if no image reaches
-    an output.
+    the one that comes first. Raises `NetworkError` with every operator that is not supported, and if no output depends on
+    the image.
     """
-    wanted = _outputs(graph, place, output)
+    wanted = sorted(graph.outputs, key=lambda name: name != output)
     nodes = _needed(graph.nodes, wanted)
     _check_supported(nodes, place)
     known = {name: Value.of(array) for name, array in graph.known.items()}
     (source,) = (tensor.name for tensor in graph.inputs)
     live, origins = _folded(nodes, known, source, place)
     seen = _reached(live, source)
-    outputs = tuple(name for name in wanted if name in seen)
+    outputs = tuple(dict.fromkeys(name for name in wanted if name in seen))
     if not outputs:
         raise NetworkError(Problem(place, "none of its outputs depends on the image", "export the model again"))
-    paths = node_paths(graph.nodes)
+    paths = node_paths(_all(graph.nodes))
     params, places = _parameters(live, known, origins, ParameterNames(paths))
+    read_by_any = {name for node in live for name in reads(node)}
+    constants = {name: value for name, value in known.items() if name in read_by_any and name not in places}
+    order = channels_last(4) if layout == "nchw" else (0, 1, 2, 3)
+    setting = _Setting(place, paths, batch)
 
     def apply(params: Any, images: jax.Array) -> tuple[jax.Array, ...]:
-        values: Values = {**known, **{name: _parameter(params, path, known[name]) for name, path in places.items()}}
-        values[source] = Value(images, channels_last(4) if layout == "nchw" else (0, 1, 2, 3))
-        _run(live, values, paths, place, _Batch(batch, images.shape[0]))
-        return tuple(_array(values[name]) for name in outputs)
+        values: dict[str, Value | Each] = {name: _parameter(params, *where) for name, where in places.items()}
+        values |= {**constants, source: Value(images, order)}
+        _run(live, values, {source}, setting)
+        _check_one_each(values[outputs[0]], images.shape[0], setting)
+        return tuple(_array(values[name], order) for name in outputs)
 
     return Built(apply, params, outputs)
-
-
-def _outputs(graph: Graph, place: str, first: str | None) -> list[str]:
-    if first is not None and first not in graph.outputs:
-        from generator.errors import did_you_mean
-
-        raise NetworkError(Problem(place, f"no output {first!r}", did_you_mean(first, graph.outputs)))
-    return [*([first] if first else []), *(name for name in graph.outputs if name != first)]
 
 
 def _needed(nodes: Sequence[Node], wanted: Sequence[str]) -> list[Node]:
@@ -123,24 +131,24 @@ def _all(nodes: Sequence[Node]) -> Sequence[Node]:
 def _folded(nodes: Sequence[Node], known: Values, source: str, place: str) -> tuple[list[Node], dict[str, str]]:
     """Computes what can be known into `known`; returns the nodes that are left, and which tensor of the file the largest part
     of a computed one comes from."""
-    live, origins = [], {name: name for name in known}
+    live: list[Node] = []
+    origins = {name: name for name in known}
     for node in nodes:
         if node.operator == _IF and node.inputs[0] in known:
             branch = chosen(node, known, place)
             known.update({name: Value.of(array) for name, array in branch.known.items()})
-            renamed = dict(zip(branch.outputs, node.outputs, strict=False))
-            inner, found = _folded(_renamed(branch.nodes, renamed), known, source, place)
+            origins.update({name: name for name in branch.known})
+            inner, found = _folded(branch.nodes, known, source, place)
             origins.update(found)
             live += inner
-            # A branch may hand on what it reads or holds.
-            for name, output in renamed.items():
+            for name, output in zip(branch.outputs, node.outputs, strict=False):
                 if name in known:
-                    known[output] = known[name]
-                elif name in outer(branch):
-                    live.append(Node(output, "Identity", (name,), (output,), {}, 13))
+                    known[output], origins[output] = known[name], origins.get(name, name)
+                else:
+                    live.append(Node(output, "Identity", (name,), (output,), {}, node.opset))
             continue
         names = reads(node)
-        if any(name not in known for name in names) or node.operator in _NEVER_KNOWN:
+        if any(name not in known for name in names):
             live.append(node)
             continue
         inputs = read(known, node, place)
@@ -149,19 +157,6 @@ def _folded(nodes: Sequence[Node], known: Values, source: str, place: str) -> tu
             known[name] = value
             origins[name] = origins.get(largest, largest)
     return live, origins
-
-
-def _renamed(nodes: Sequence[Node], names: dict[str, str]) -> list[Node]:
-    from dataclasses import replace
-
-    return [
-        replace(
-            node,
-            inputs=tuple(names.get(name, name) for name in node.inputs),
-            outputs=tuple(names.get(name, name) for name in node.outputs),
-        )
-        for node in nodes
-    ]
 
 
 def _reached(nodes: Sequence[Node], source: str) -> set[str]:
@@ -174,16 +169,20 @@ def _reached(nodes: Sequence[Node], source: str) -> set[str]:
 
 def _parameters(
     live: Sequence[Node], known: Values, origins: dict[str, str], names: ParameterNames
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """The nested parameters, and the path of each by the name that nodes read it under."""
+) -> tuple[dict[str, Any], dict[str, tuple[str, tuple[int, ...]]]]:
+    """The nested parameters, and by the name that nodes read it under the path of each and the order of its axes."""
     params: dict[str, Any] = {}
-    places: dict[str, str] = {}
+    places: dict[str, tuple[str, tuple[int, ...]]] = {}
+    settings = {name for node in live if node.operator in _SET for name in node.inputs[1:]}
     for node in live:
         for position, name in enumerate(node.inputs):
             value = known.get(name)
-            if value is None or name in places or value.array.dtype.name not in _FLOATS or value.array.size < 2:
+            if value is None or name in places or name in settings or value.array.dtype.name not in _FLOATS:
                 continue
-            places[name] = path = names.name(origins.get(name, ""), node, position)
+            if value.array.size < 2 and not (node.operator in KERNELS and position == 1):
+                continue  # a number
+            path = names.name(origins.get(name, ""), node, position)
+            places[name] = path, value.order
             *folders, leaf = path.split("/")
             inner = params
             for folder in folders:
@@ -192,44 +191,52 @@ def _parameters(
     return params, places
 
 
-def _parameter(params: Any, path: str, known: Value) -> Value:
+def _parameter(params: Any, path: str, order: tuple[int, ...]) -> Value:
     for part in path.split("/"):
         params = params[part]
-    return Value(params, known.order)
+    return Value(params, order)
 
 
-def _run(nodes: Sequence[Node], values: Values, paths: dict[int, str], place: str, batch: _Batch) -> None:
+def _run(nodes: Sequence[Node], values: dict[str, Value | Each], moving: set[str], setting: _Setting) -> None:
+    """Computes what the nodes do into `values`. moving: names of those that depend on the images."""
     for node in nodes:
+        inputs = read(values, node, setting.place)
+        moves = [name in moving for name in node.inputs]
         if node.operator == _IF:
-            branch = chosen(node, values, place)
+            branch = chosen(node, values, setting.place)
             values.update({name: Value.of(array) for name, array in branch.known.items()})
-            _run(branch.nodes, values, paths, place, batch)
-            values.update({out: values[name] for name, out in zip(branch.outputs, node.outputs, strict=False)})
-            continue
-        inputs = batch.adapted(node, read(values, node, place))
-        with jax.named_scope(f"layer:{paths.get(id(node), node.name)}"):
-            values.update(zip(node.outputs, outcome(node, inputs, place), strict=False))
+            _run(branch.nodes, values, moving, setting)
+            found = [values[name] for name in branch.outputs]
+        else:
+            with jax.named_scope(f"layer:{setting.paths.get(id(node), node.name)}"):
+                found = _computed(node, inputs, moves, setting)
+        for name, value in zip(node.outputs, found, strict=False):
+            values[name] = value
+            if not value.known:
+                moving.add(name)
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """exported: how many images the file's own shapes stand for, None if it leaves that open. actual: how many there are."""
-
-    exported: int | None
-    actual: int
-
-    def adapted(self, node: Node, inputs: list[Value | None]) -> list[Value | None]:
-        """Shapes that were written down for the exported number of images, for the actual one."""
-        if self.exported in (None, self.actual) or node.operator not in ("Reshape", "Expand") or len(inputs) < 2:
-            return inputs
-        data, shape = inputs[0], inputs[1]
-        if data is None or shape is None or data.known or not shape.known or shape.array.size == 0 or data.rank == 0:
-            return inputs
-        if shape.array[0] == self.exported and data.shape[0] == self.actual:
-            return [data, Value.of(np.concatenate([[self.actual], shape.array[1:]]).astype(np.int64)), *inputs[2:]]
-        return inputs
+def _computed(node: Node, inputs: list[Value | Each | None], moves: list[bool], setting: _Setting) -> Sequence[Value | Each]:
+    run = partial(outcome, node, place=setting.place)
+    if not any(moves) or setting.batch is None:
+        return run(inputs)
+    if setting.batch == 1 and (any(isinstance(x, Each) for x in inputs) or not leaves_images_apart(node, inputs, moves)):
+        return each_image(run, inputs, moves)
+    return run(adapted(node, inputs, setting.batch) if moves[0] else inputs)
 
 
-def _array(value: Value) -> jax.Array:
-    """An output as CNNscope has them: maps with channels last, all else as the file speaks of it."""
-    return value.ordered(channels_last(4)) if value.rank == 4 else value.logical
+def _check_one_each(value: Value | Each, num_images: int, setting: _Setting) -> None:
+    """Raises `NetworkError` if an output has no value for each image."""
+    if isinstance(value, Value) and (value.rank == 0 or value.shape[0] != num_images):
+        shape = " x ".join(map(str, value.shape)) or "a number"
+        rule = (
+            f"its output is {shape} for {num_images} images, as it was exported for {setting.batch or 'another number of them'}"
+        )
+        raise NetworkError(Problem(setting.place, rule, "export it for 1 image, or with an open number of images"))
+
+
+def _array(value: Value | Each, order: tuple[int, ...]) -> jax.Array:
+    """An output as CNNscope has them: maps with channels last, as the images are; all else as the file speaks of it."""
+    if isinstance(value, Each):
+        value = Value(value.array, (0, *(1 + axis for axis in value.order)))
+    return value.ordered(order) if value.rank == 4 else value.logical

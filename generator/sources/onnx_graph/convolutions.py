@@ -10,7 +10,7 @@ from jax import lax
 
 from generator.sources.onnx_graph.registry import Node, UnsupportedError, operator
 from generator.sources.onnx_graph.values import Value, channels_last
-from generator.sources.onnx_graph.windows import windows
+from generator.sources.onnx_graph.windows import check_reach, each, windows
 
 _NUMBERS = {3: ("NWC", "WIO", "NWC"), 4: ("NHWC", "HWIO", "NHWC"), 5: ("NDHWC", "DHWIO", "NDHWC")}
 
@@ -76,10 +76,11 @@ def conv_transpose(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value
         raise UnsupportedError(f"has {x.rank} axes; convolutions of 1 to 3 axes of positions are known")
     rank, group = x.rank - 2, node.get("group", 1)
     positions, size = x.shape[2:], tuple(node.get("kernel_shape") or kernel.shape[2:])
-    strides = tuple(node.get("strides") or (1,) * rank)
-    dilations = tuple(node.get("dilations") or (1,) * rank)
+    strides, dilations = each(node, "strides", rank), each(node, "dilations", rank)
     beyond = tuple(node.get("output_padding") or (0,) * rank)
     extents = [(length - 1) * dilation + 1 for length, dilation in zip(size, dilations, strict=True)]
+    for length, reach in zip(positions * 2, (*extents, *strides), strict=True):
+        check_reach(length, reach)
     pads = _transposed_pads(node, positions, strides, extents, beyond)
     padding = [
         (extent - 1 - before, extent - 1 - after + more)

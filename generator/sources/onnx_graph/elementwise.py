@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from generator.sources.onnx_graph.registry import Node, UnsupportedError, operator
+from generator.sources.onnx_graph.registry import Node, UnsupportedError, affordable, operator
 from generator.sources.onnx_graph.values import Value, side_by_side
 
 _UNARY: dict[str, str] = {
@@ -96,7 +96,17 @@ def is_inf(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
 
 def _together(inputs: Sequence[Value | None], function: Callable[[Any, Any], Any]) -> Sequence[Value]:
     arrays, order = side_by_side([value for value in inputs if value is not None])
+    affordable(np.broadcast_shapes(*(np.shape(array) for array in arrays)), inputs)
     return [Value(_array(reduce(function, arrays), inputs), order)]
+
+
+def aligned(node: Node, inputs: Sequence[Value | None], axis: int | None) -> Sequence[Value | None]:
+    """Inputs of opsets before 7, whose second one begins at an axis of the first; since then they end with the same axis."""
+    if node.opset >= 7 or axis is None or inputs[1].array.size == 1:
+        return inputs
+    first, second = inputs
+    beyond = first.rank - axis % first.rank - second.rank
+    return [first, Value.of(second.logical.reshape(second.shape + (1,) * beyond))]
 
 
 def _array(found: Any, inputs: Sequence[Value | None]) -> Any:
@@ -105,7 +115,7 @@ def _array(found: Any, inputs: Sequence[Value | None]) -> Any:
 
 @operator(*_BINARY)
 def binary(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
-    return _together(inputs, getattr(module(inputs), _BINARY[node.operator]))
+    return _together(aligned(node, inputs, node.get("axis")), getattr(module(inputs), _BINARY[node.operator]))
 
 
 @operator("Mean")
@@ -125,7 +135,7 @@ def divide(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
         exact = xp.floor_divide(a, b)
         return exact + ((exact < 0) & (exact * b != a)).astype(a.dtype)
 
-    return _together(inputs, quotient)
+    return _together(aligned(node, inputs, node.get("axis")), quotient)
 
 
 @operator("Pow")
@@ -135,9 +145,9 @@ def power(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     def raised(a: Any, b: Any) -> Any:
         if xp is jnp and isinstance(b, np.ndarray) and b.ndim == 0 and float(b).is_integer() and abs(int(b)) <= 8:
             return (a ** int(b)).astype(a.dtype)  # exact, and with a gradient at zero
-        return xp.power(a, b).astype(a.dtype)
+        return xp.power(a, b).astype(a.dtype if xp is np else jax.dtypes.canonicalize_dtype(a.dtype))
 
-    return _together(inputs, raised)
+    return _together(aligned(node, inputs, node.get("axis")), raised)
 
 
 @operator("Mod")
@@ -155,6 +165,7 @@ def bit_shift(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
 @operator("Where")
 def where(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     arrays, order = side_by_side(inputs)
+    affordable(np.broadcast_shapes(*(np.shape(array) for array in arrays)), inputs)
     condition, *sides = arrays
     if module(inputs) is np:
         return [Value(np.where(condition, *sides), order)]
@@ -182,11 +193,31 @@ def cast(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
         if node.get("to") == TensorProto.STRING:
             raise UnsupportedError("converts numbers to text")
         dtype = helper.tensor_dtype_to_np_dtype(node.get("to"))
+    if dtype.name.startswith("float8") and jnp.issubdtype(x.array.dtype, jnp.floating):
+        found = float8(x.array, dtype, bool(node.get("saturate", 1)))
+        return [Value(found if x.known else found.astype(jnp.float32), x.order)]
     if x.known:
         return [Value(x.array.astype(dtype), x.order)]
     if dtype == np.dtype(bool):
         return [Value(x.array != 0, x.order)]
     if jnp.issubdtype(dtype, jnp.floating):
         return [x if x.array.dtype == jnp.float32 else Value(x.array.astype(jnp.float32), x.order)]
-    narrow = {"int64": np.dtype("int32"), "uint64": np.dtype("uint32")}.get(dtype.name, dtype)
-    return [Value(x.array.astype(narrow), x.order)]
+    if dtype.name in ("int2", "uint2", "int4", "uint4"):
+        return [Value(_few_bits(x.array, dtype), x.order)]
+    return [Value(x.array.astype(jax.dtypes.canonicalize_dtype(dtype)), x.order)]
+
+
+def float8(array: Any, dtype: np.dtype, saturate: bool) -> Any:
+    """Rounded to eight bits; what lies beyond them becomes the largest number, or infinity or NaN without `saturate`."""
+    import ml_dtypes
+
+    limit = float(ml_dtypes.finfo(dtype).max)
+    return (array.clip(-limit, limit) if saturate else array).astype(dtype)
+
+
+def _few_bits(array: jax.Array, dtype: np.dtype) -> jax.Array:
+    """Whole numbers of two or four bits in int8, wrapped around as NumPy's are: JAX would clip them."""
+    import ml_dtypes
+
+    info = ml_dtypes.iinfo(dtype)
+    return (((array.astype(jnp.int32) - int(info.min)) & ((1 << info.bits) - 1)) + int(info.min)).astype(jnp.int8)

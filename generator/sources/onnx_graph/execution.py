@@ -9,10 +9,20 @@ import numpy as np
 
 from generator.errors import NetworkError, Problem
 from generator.sources.onnx_graph.reading import Graph
-from generator.sources.onnx_graph.registry import OPERATORS, Node, UnsupportedError
+from generator.sources.onnx_graph.registry import OPERATORS, Node, UnsupportedError, affordable
 from generator.sources.onnx_graph.values import Value
 
 Values = dict[str, Value]
+
+#: Operators whose results may be far larger than their inputs by what their attributes say, or as outer products.
+_GROWING = frozenset(
+    {
+        *("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "com.microsoft:FusedConv", "MaxUnpool", "GridSample"),
+        *("AveragePool", "LpPool", "MaxPool", "com.microsoft:QLinearAveragePool"),
+        *("Einsum", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "com.microsoft:QGemm"),
+        *("BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization"),
+    }
+)
 
 
 def outcome(node: Node, inputs: Sequence[Value | None], place: str) -> Sequence[Value]:
@@ -20,10 +30,17 @@ def outcome(node: Node, inputs: Sequence[Value | None], place: str) -> Sequence[
     try:
         function = OPERATORS[node.operator]
         if all(value is None or value.known for value in inputs):
+            if node.operator in _GROWING:
+                sizes = jax.eval_shape(lambda: [value.array for value in function(node, inputs)])
+                for size in sizes:
+                    affordable(size.shape, inputs)
             # Operators in JAX compute on known values, too, and at once, whatever is being traced around them.
-            with jax.ensure_compile_time_eval():
+            with jax.ensure_compile_time_eval(), np.errstate(all="ignore"):
                 return [Value(np.asarray(value.array), value.order) for value in function(node, inputs)]
-        return function(node, inputs)
+        found = function(node, inputs)
+        for value in found:
+            affordable(value.array.shape, inputs)
+        return found
     except UnsupportedError as error:
         rule = f"node {node.name!r} ({node.operator}) {error}"
         raise NetworkError(
@@ -66,8 +83,12 @@ def outer(graph: Graph) -> list[str]:
 
 def chosen(node: Node, values: Mapping[str, Value], place: str) -> Graph:
     """The branch that an `If` takes. Raises `NetworkError` where that depends on the image."""
-    condition = values[node.inputs[0]]
-    if not condition.known:
+    branches = [node.get("else_branch"), node.get("then_branch")]
+    if len(node.inputs) != 1 or not all(isinstance(branch, Graph) for branch in branches):
+        rule = f"node {node.name!r} (If) has no condition, or not two branches"
+        raise NetworkError(Problem(place, rule, "export the model again"))
+    (condition,) = read(values, node, place)
+    if condition is None or not condition.known or condition.array.size != 1:
         rule = f"node {node.name!r} (If) decides by the image which way to go"
         raise NetworkError(Problem(place, rule, "export the model without control flow"))
-    return node.attributes["then_branch" if bool(np.asarray(condition.array).reshape(-1)[0]) else "else_branch"]
+    return branches[bool(condition.array.reshape(()))]

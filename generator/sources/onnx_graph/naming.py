@@ -17,6 +17,8 @@ _ANONYMOUS = re.compile(
     r"(onnx::|val_|_v_|v_|t_|tmp|const|new_|fused|folded|ortshared|/|StatefulPartitionedCall|.*(ReadVariableOp|:\d+$|__\d+$)|\W*\d+$).*",
     re.IGNORECASE,
 )
+#: ... unless they look like an attribute of a module.
+_OWNED = re.compile(r"[^:/]+\.[A-Za-z]\w*")
 #: What the inputs of an operator are called, in order, where their names say nothing.
 _ROLES = {
     "Conv": ("", "weight", "bias"),
@@ -29,11 +31,12 @@ _ROLES = {
     "LayerNormalization": ("", "scale", "bias"),
     "PRelu": ("", "slope"),
 }
+#: No module is nested deeper, and no name is longer, than a damaged file says.
+_DEEPEST, _LONGEST = 64, 1000
 #: Operators as exporters write them at the end of a node's name, besides ONNX's own.
 _TYPES = frozenset({"conv2d", "matmul", "depthwise", "biasadd", "fusedbatchnormv3", "convolution", "addmm", "linear"})
-_KERNELS = frozenset(
-    {"Conv", "ConvTranspose", "Gemm", "MatMul", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
-)
+#: Operators with a kernel, their second input.
+KERNELS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"})
 
 
 def node_paths(nodes: Sequence[Node]) -> dict[int, str]:
@@ -45,6 +48,7 @@ def node_paths(nodes: Sequence[Node]) -> dict[int, str]:
     modules = [module for module, _ in split.values()]
     start = _shared_start([module for module in modules if module])
     within = Counter(tuple(module[:end]) for module in modules for end in range(len(module) + 1))
+    exactly = Counter(map(tuple, modules))
     kinds = defaultdict(set)
     for node in nodes:
         kinds[tuple(split[id(node)][0])].add(node.operator)
@@ -52,11 +56,10 @@ def node_paths(nodes: Sequence[Node]) -> dict[int, str]:
     paths = {}
     for node in nodes:
         module, leaf = split[id(node)]
-        exactly = [other for other in modules if other == module] if module else []
         # Whatever a module does, if it does one thing alone, the module's name says it.
-        alone = len(module) > start and len(kinds[tuple(module)]) == 1 and within[tuple(module)] == len(exactly)
+        alone = len(module) > start and len(kinds[tuple(module)]) == 1 and within[tuple(module)] == exactly[tuple(module)]
         path = "/".join(
-            module[start:] if alone or (node.operator in _KERNELS and len(module) > start) else [*module[start:], leaf]
+            module[start:] if alone or (node.operator in KERNELS and len(module) > start) else [*module[start:], leaf]
         )
         if not path:
             numbers[node.operator] += 1
@@ -68,12 +71,12 @@ def node_paths(nodes: Sequence[Node]) -> dict[int, str]:
 def _split(node: Node) -> tuple[list[str], str]:
     """The modules that a node is part of, and its own name there."""
     operator = node.operator.rpartition(":")[2].lower()
-    scopes = [scope for scope in node.scopes if scope]
+    scopes = [scope[:_LONGEST] for scope in node.scopes if scope][:_DEEPEST]
     if scopes:
         return _modules(scopes), operator
     if not node.named:
         return [], ""
-    *modules, leaf = [part for part in node.name.strip("/").split("/") if part] or [""]
+    *modules, leaf = [part for part in node.name[:_LONGEST].strip("/").split("/") if part][-_DEEPEST:] or [""]
     kind = re.sub(r"_\d+$", "", leaf).lower()
     if kind in _TYPES or kind == operator:
         leaf = leaf.lower() if modules else leaf
@@ -84,7 +87,7 @@ def _split(node: Node) -> tuple[list[str], str]:
 
 
 def _modules(scopes: Iterable[str]) -> list[str]:
-    """Nested modules. `layer1`, `layer1.0`, `layer1.0.conv1` and `layer1`, `layer1.0`, `conv1` both are `layer1`, `0`, `conv1`."""
+    """Nested modules: `layer1`, `layer1.0`, `layer1.0.conv1` and `layer1`, `layer1.0`, `conv1` are `layer1`, `0`, `conv1`."""
     found: list[str] = []
     for scope in scopes:
         parts = scope.split(".")
@@ -93,7 +96,7 @@ def _modules(scopes: Iterable[str]) -> list[str]:
                 parts = parts[end:]
                 break
         found += parts
-    return [printable(part) for part in found]
+    return [printable(part) for part in found[:_DEEPEST]]
 
 
 def _shared_start(modules: Sequence[Sequence[str]]) -> int:
@@ -120,8 +123,8 @@ class ParameterNames:
     def name(self, initializer: str, node: Node, position: int) -> str:
         """The path of what `node` reads as its input number `position`. initializer: the file's name for it, if it has any."""
         plain = re.sub(r"(_quantized|_DequantizeLinear.*|_dequantized)$", "", initializer)
-        if plain and not _ANONYMOUS.match(plain) and ("." in plain or "/" in plain):
-            wanted = "/".join(printable(part) for part in re.split(r"[./]", plain) if part)
+        if _OWNED.fullmatch(plain) or ("/" in plain and not _ANONYMOUS.match(plain)):
+            wanted = "/".join([printable(part) for part in re.split(r"[./]", plain[:_LONGEST]) if part][-_DEEPEST:])
         else:
             roles = _ROLES.get(node.operator, ())
             wanted = f"{self._paths[id(node)]}/{roles[position] if position < len(roles) else f'value_{position}'}"

@@ -15,6 +15,9 @@ from generator.sources.onnx_graph.registry import Node, UnsupportedError, operat
 from generator.sources.onnx_graph.values import Value, channels_last
 from generator.sources.onnx_graph.windows import Windows, windows
 
+#: Of the windows whose largest value's place is told.
+_MOST_TAPS = 1024
+
 
 def _map(x: Value) -> tuple[jax.Array, list[int]]:
     """The map with channels last, and its positions."""
@@ -48,6 +51,8 @@ def max_pool(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
 
 def _places(node: Node, x: Value, window: Windows, lowest: float) -> Value:
     """Where each maximum lies, as an index into the whole tensor; the first one of equals."""
+    if math.prod(window.size) > _MOST_TAPS:
+        raise UnsupportedError(f"tells places in windows of {math.prod(window.size):,} values")
     logical = jnp.asarray(x.logical)
     positions = logical.shape[2:]
     pads = ((0, 0), (0, 0), *((max(b, 0), max(a, 0)) for b, a in window.pads))
@@ -95,14 +100,13 @@ def _counts(node: Node, positions: Sequence[int], window: Windows, sizes: Sequen
         zip(positions, window.pads, window.size, window.strides, window.dilations, strict=True)
     ):
         starts = np.arange(sizes[axis]) * stride - before
-        taps = starts[:, None] + np.arange(size) * dilation
+        low, high = 0, length
         if padded:
             # What ceil_mode adds beyond the stated padding is not counted.
             beyond = (node.get("pads") or [0] * (2 * len(positions)))[len(positions) + axis] if stated is None else after
-            counted = (taps >= -before) & (taps < length + beyond)
-        else:
-            counted = (taps >= 0) & (taps < length)
-        axes.append(np.maximum(counted.sum(1), 1))
+            low, high = -before, length + beyond
+        taps = starts[:, None] + np.arange(size) * dilation
+        axes.append(np.maximum(((taps >= low) & (taps < high)).sum(1), 1))
     if all((counts == counts[0]).all() for counts in axes):
         return np.float32(math.prod(int(counts[0]) for counts in axes))
     grid = axes[0].astype(np.float32)

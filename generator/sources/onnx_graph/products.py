@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 
-from generator.sources.onnx_graph.registry import Node, operator
+from generator.sources.onnx_graph.registry import Node, affordable, operator
 from generator.sources.onnx_graph.values import Value
 
 
@@ -30,6 +31,7 @@ def gemm(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
 def matmul(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     a, b = inputs
     if a.known and b.known:
+        affordable(jax.eval_shape(jnp.matmul, a.logical, b.logical).shape, inputs)
         return [Value.of(a.logical @ b.logical)]
     if b.rank == 2 and a.rank > 2 and a.order[-1] == a.rank - 1:
         # Pixel by pixel: the map stays where it lies.

@@ -4,6 +4,7 @@ as the file says, so that every layer has real numbers to show."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -11,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from generator.sources.onnx_graph.convolutions import convolve
-from generator.sources.onnx_graph.elementwise import module
-from generator.sources.onnx_graph.registry import Node, UnsupportedError, operator
-from generator.sources.onnx_graph.values import Value, channels_last
+from generator.sources.onnx_graph.elementwise import float8, module
+from generator.sources.onnx_graph.registry import OPERATORS, Node, UnsupportedError, affordable, operator
+from generator.sources.onnx_graph.values import Value, channels_last, side_by_side
 
 
 def _along(value: Value | None, x: Value, axis: int, block: int) -> Any:
@@ -24,6 +25,8 @@ def _along(value: Value | None, x: Value, axis: int, block: int) -> Any:
     if array.ndim == 0 or (array.size == 1 and not block):
         return array.reshape(())
     if array.ndim == 1 and not block:
+        if array.size != x.shape[axis]:
+            raise UnsupportedError(f"has {array.size} scales for {x.shape[axis]} values along its axis {axis}")
         return array.reshape([-1 if logical == axis else 1 for logical in x.order])
     if block:
         array = module([value]).repeat(array, block, axis)
@@ -63,22 +66,23 @@ def quantise(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     axis = axis % x.rank if x.rank else 0
     stated = node.get("output_dtype", 0)
     dtype = zero.array.dtype if zero is not None else helper.tensor_dtype_to_np_dtype(stated) if stated else np.dtype(np.uint8)
-    low, high = _range(dtype)
     xp = module(inputs)
-    rounded = xp.round(x.array / _floats(_along(scale, x, axis, block))) + _floats(_along(zero, x, axis, block))
-    found = xp.clip(rounded, low, high)
+    scaled = x.array / _floats(_along(scale, x, axis, block))
+    if np.dtype(dtype).name.startswith("float8"):
+        return [Value(float8(scaled, np.dtype(dtype), bool(node.get("saturate", 1))), x.order)]
+    found = xp.clip(xp.round(scaled) + _floats(_along(zero, x, axis, block)), *_range(dtype))
     return [Value(found.astype(dtype if x.known or np.dtype(dtype).kind in "iu" else np.int8), x.order)]
 
 
 @operator("DynamicQuantizeLinear")
 def dynamic_quantise(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     (x,) = inputs
-    values = jnp.asarray(x.array)
-    low, high = jnp.minimum(values.min(), 0), jnp.maximum(values.max(), 0)
-    scale = (high - low) / 255
-    zero = jnp.clip(jnp.round(-low / scale), 0, 255)
-    found = jnp.clip(jnp.round(values / scale) + zero, 0, 255).astype(jnp.uint8)
-    return [Value(found, x.order), Value.of(scale), Value.of(zero.astype(jnp.uint8))]
+    values, xp = x.array, module(inputs)
+    low, high = xp.minimum(values.min(), 0), xp.maximum(values.max(), 0)
+    scale = xp.where(high == low, 1, high - low).astype(np.float32) / np.float32(255)
+    zero = xp.clip(xp.round(-low / scale), 0, 255)
+    found = xp.clip(xp.round(values / scale) + zero, 0, 255).astype(np.uint8)
+    return [Value(found, x.order), Value.of(scale), Value.of(zero.astype(np.uint8))]
 
 
 def _real(x: Value, scale: Value, zero: Value | None, axis: int = 1) -> Value:
@@ -141,28 +145,36 @@ def integer_matmul(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value
 
 @operator("com.microsoft:QLinearAdd", "com.microsoft:QLinearMul")
 def quantised_arithmetic(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
-    from generator.sources.onnx_graph.values import side_by_side
-
     a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = inputs[:8]
     (left, right), order = side_by_side([_real(a, a_scale, a_zero), _real(b, b_scale, b_zero)])
+    affordable(np.broadcast_shapes(left.shape, right.shape), inputs)
     found = left + right if node.operator.endswith("Add") else left * right
     return [_requantised(jnp.asarray(found), order, y_scale, y_zero)]
 
 
-@operator("com.microsoft:QLinearGlobalAveragePool", "com.microsoft:QLinearLeakyRelu", "com.microsoft:QLinearSigmoid")
+@operator(*(f"com.microsoft:QLinear{name}" for name in ("AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid", "Softmax")))
 def quantised_function(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
+    """A function of one input, computed by the operator that the name ends with."""
     x, x_scale, x_zero, y_scale, y_zero = inputs[:5]
+    if node.get("channels_last", 0):
+        raise UnsupportedError("keeps channels last, as files for onnxruntime alone do")
+    plain = replace(node, operator=node.operator.removeprefix("com.microsoft:QLinear"), opset=node.get("opset", 13))
     real = _real(x, x_scale, x_zero)
-    values = jnp.asarray(real.array)
-    if node.operator.endswith("Pool"):
-        if node.get("channels_last", 0):
-            raise UnsupportedError("keeps channels last, as files for onnxruntime alone do")
-        values = jnp.mean(values, tuple(place for place, axis in enumerate(x.order) if axis > 1), keepdims=True)
-    elif node.operator.endswith("Relu"):
-        values = jax.nn.leaky_relu(values, node.get("alpha", 0.01))
-    else:
-        values = jax.nn.sigmoid(values)
-    return [_requantised(values, x.order, y_scale, y_zero)]
+    (found,) = OPERATORS[plain.operator](plain, [real])
+    return [_requantised(jnp.asarray(found.array), found.order, y_scale, y_zero)]
+
+
+@operator("com.microsoft:QGemm")
+def quantised_gemm(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
+    """The offset has the scale of the product; without a scale of its own the result stays as it is."""
+    a, a_scale, a_zero, b, b_scale, b_zero, c, y_scale, y_zero = [*inputs, None, None, None][:9]
+    a = a.transposed((1, 0)) if node.get("transA", 0) else a
+    b = b.transposed((1, 0)) if node.get("transB", 0) else b
+    found = jnp.matmul(_matrix(a, a_scale, a_zero, -2), _matrix(b, b_scale, b_zero, -1))
+    if c is not None:
+        found = found + c.logical.astype(np.float32) * (_floats(a_scale.logical) * _floats(b_scale.logical))
+    found = found * np.float32(node.get("alpha", 1.0))
+    return [Value.of(found) if y_scale is None else _requantised(found, (0, 1), y_scale, y_zero)]
 
 
 @operator("com.microsoft:QLinearConcat")

@@ -12,23 +12,25 @@ import numpy as np
 
 from generator.errors import Problem, WeightsError
 from generator.sources.onnx_graph.registry import Node
-from generator.sources.onnx_graph.tensors import TensorError, read_tensor, safe_path
+from generator.sources.onnx_graph.tensors import TensorError, external_file, read_tensor, text
 
 _MOST_BYTES = 2 << 30  # what a protobuf message may hold
+_MOST_NODES = 1_000_000
 _AGAIN = "export the model or copy the file again"
+#: How files of other kinds begin, in small letters.
 _FOREIGN = {
     b"version https://git-lfs": "a Git LFS pointer instead of the file itself",
-    b"<!DOCTYPE": "a web page, probably of a failed download",
+    b"<!doctype": "a web page, probably of a failed download",
     b"<html": "a web page, probably of a failed download",
-    b"PK\x03\x04": "a zip archive, such as a PyTorch or Keras file",
-    b"\x89HDF": "an HDF5 file, such as Keras's .h5",
+    b"pk\x03\x04": "a zip archive, such as a PyTorch or Keras file",
+    b"\x89hdf": "an HDF5 file, such as Keras's .h5",
     b"\x1f\x8b": "a gzip archive",
 }
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input of the graph. shape: a number, a name or nothing for each axis, or None if not even their number is known.
+    """An input or output of the graph. shape: a number, a name or nothing for each axis, or None if their number is open.
     kind: the type of its elements, as ONNX numbers them."""
 
     name: str
@@ -48,9 +50,12 @@ class Graph:
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """graph: the main one. metadata: what the exporter noted. opset: of ONNX's own operators. external: files beside it."""
+    """graph: the main one. outputs: those of it, as far as the file describes them. metadata: what the exporter noted. opset:
+    of ONNX's own operators. external: files beside it.
+    """
 
     graph: Graph
+    outputs: tuple[Tensor, ...]
     metadata: Mapping[str, str]
     producer: str
     opset: int
@@ -60,8 +65,8 @@ class OnnxFile:
 def read_onnx(path: Path, *, weights: bool = True) -> OnnxFile:
     """The file at `path`. weights: False leaves all tensors out but those without an axis or with one, which is much faster.
 
-    Local functions are inlined. Raises `WeightsError` for a file that is missing, damaged, of another kind, or names files
-    outside its own folder.
+    Local functions are inlined. Raises `WeightsError` for a file that is missing, damaged, of another kind, or whose numbers
+    lie in files that are missing, too short, or outside its own folder.
     """
     return read_model(_parsed(path), path, weights=weights)
 
@@ -70,16 +75,11 @@ def read_model(model: Any, path: Path, *, weights: bool = True) -> OnnxFile:
     """The file of a parsed `onnx.ModelProto`, which external data lies beside `path`. Raises as `read_onnx` does."""
     try:
         if model.functions:
-            from onnx.inliner import inline_local_functions
-
-            model = inline_local_functions(model)
-        opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
-        tensors = list(_tensors(model.graph))
+            model = inlined(model)
+        opsets = {text(entry.domain) or "ai.onnx": entry.version for entry in model.opset_import}
         graph = _graph(model.graph, opsets, path.parent, weights)
-        outside = [t for t in tensors if t.external_data]
-        external = {
-            file for t in outside for e in t.external_data if e.key == "location" and (file := safe_path(e.value, path.parent))
-        }
+        outside = [t for t in _tensors(model.graph) if t.data_location == t.EXTERNAL]
+        external = {external_file(tensor, path.parent)[0] for tensor in outside}
     except TensorError as error:
         raise WeightsError(Problem(str(path), str(error), error.way_out or _AGAIN)) from error
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError, AttributeError, RecursionError, OverflowError) as error:
@@ -90,8 +90,9 @@ def read_model(model: Any, path: Path, *, weights: bool = True) -> OnnxFile:
         )
     return OnnxFile(
         graph=graph,
-        metadata={entry.key: entry.value for entry in model.metadata_props},
-        producer=" ".join(filter(None, (model.producer_name, model.producer_version))),
+        outputs=tuple(_described(value) for value in model.graph.output),
+        metadata={text(entry.key): text(entry.value) for entry in model.metadata_props},
+        producer=" ".join(filter(None, (text(model.producer_name), text(model.producer_version)))),
         opset=opsets.get("ai.onnx", 0),
         external=tuple(sorted(external)),
     )
@@ -103,7 +104,7 @@ def _parsed(path: Path) -> Any:
 
     try:
         size = path.stat().st_size
-        content = path.read_bytes() if size <= _MOST_BYTES else b""
+        content = path.read_bytes() if size <= _MOST_BYTES and not path.is_fifo() else b""
     except OSError as error:
         reason = "there is no file here" if isinstance(error, FileNotFoundError) else f"it cannot be read ({error.strerror})"
         raise WeightsError(Problem(str(path), reason, "check the path; it is relative to the config")) from error
@@ -112,7 +113,7 @@ def _parsed(path: Path) -> Any:
     if not content:
         raise WeightsError(Problem(str(path), "the file is empty", _AGAIN))
     for start, what in _FOREIGN.items():
-        if content.startswith(start):
+        if content[:64].lstrip().lower().startswith(start):
             raise WeightsError(Problem(str(path), f"this is {what}, not an ONNX model", "name the .onnx file"))
     try:
         model = onnx.ModelProto.FromString(content)
@@ -120,6 +121,30 @@ def _parsed(path: Path) -> Any:
         rule = "this is no ONNX model, or it is damaged or cut off"
         raise WeightsError(Problem(str(path), f"{rule} ({_first_line(error)})", _AGAIN)) from error
     return model
+
+
+def inlined(model: Any) -> Any:
+    """The model without local functions. Raises `ValueError` where they call themselves, or would make far too many nodes."""
+    from onnx.inliner import inline_local_functions
+
+    functions = {(function.domain, function.name): function for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Iterable[Any], above: frozenset[tuple[str, str]]) -> int:
+        total = 0
+        for node in nodes:
+            total += 1 + sum(size(a.g.node, above) for a in node.attribute if a.HasField("g"))
+            key = (node.domain, node.op_type)
+            if key in above:
+                raise ValueError(f"its function {node.op_type!r} calls itself")
+            if key in functions and key not in sizes:
+                sizes[key] = size(functions[key].node, above | {key})
+            total += sizes.get(key, 0)
+        return total
+
+    if (num_nodes := size(model.graph.node, frozenset())) > _MOST_NODES:
+        raise ValueError(f"its functions call each other until there are {num_nodes:,} nodes")
+    return inline_local_functions(model)
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
@@ -135,53 +160,53 @@ def _tensors(graph: Any) -> Iterator[Any]:
 def _graph(graph: Any, opsets: Mapping[str, int], folder: Path, weights: bool) -> Graph:
     if graph.sparse_initializer:
         raise TensorError("it holds sparse tensors", "export it with dense ones")
-    known = {tensor.name: read_tensor(tensor, folder) for tensor in graph.initializer if weights or len(tensor.dims) <= 1}
-    names = {tensor.name for tensor in graph.initializer}
+    known = {text(tensor.name): read_tensor(tensor, folder) for tensor in graph.initializer if weights or len(tensor.dims) <= 1}
+    names = {text(tensor.name) for tensor in graph.initializer}
     return Graph(
         nodes=tuple(_node(node, opsets, folder, weights) for node in graph.node),
         known=known,
-        inputs=tuple(_input(value) for value in graph.input if value.name not in names),
-        outputs=tuple(value.name for value in graph.output),
+        inputs=tuple(_described(value) for value in graph.input if text(value.name) not in names),
+        outputs=tuple(text(value.name) for value in graph.output),
     )
 
 
-def _input(value: Any) -> Tensor:
+def _described(value: Any) -> Tensor:
     kind = value.type.tensor_type
     if not value.type.HasField("tensor_type"):
-        return Tensor(value.name, None, 0)
+        return Tensor(text(value.name), None, 0)
     if not kind.HasField("shape"):
-        return Tensor(value.name, None, kind.elem_type)
-    return Tensor(value.name, tuple(_size(axis) for axis in kind.shape.dim), kind.elem_type)
+        return Tensor(text(value.name), None, kind.elem_type)
+    return Tensor(text(value.name), tuple(_size(axis) for axis in kind.shape.dim), kind.elem_type)
 
 
 def _size(axis: Any) -> int | str | None:
     if axis.HasField("dim_value") and axis.dim_value > 0:
         return axis.dim_value
-    return axis.dim_param or None
+    return text(axis.dim_param) or None
 
 
 def _node(node: Any, opsets: Mapping[str, int], folder: Path, weights: bool) -> Node:
-    domain = node.domain or "ai.onnx"
-    operator = node.op_type if domain == "ai.onnx" else f"{node.domain}:{node.op_type}"
-    attributes = {a.name: _attribute(a, opsets, folder, weights) for a in node.attribute}
-    outputs = tuple(node.output)
+    domain, kind, name = text(node.domain) or "ai.onnx", text(node.op_type), text(node.name)
+    operator = kind if domain == "ai.onnx" else f"{domain}:{kind}"
+    attributes = {text(a.name): _attribute(a, opsets, folder, weights) for a in node.attribute}
+    outputs = tuple(map(text, node.output))
     return Node(
-        name=node.name or next(filter(None, outputs), operator),
+        name=name or next(filter(None, outputs), operator),
         operator=operator,
-        inputs=tuple(node.input),
+        inputs=tuple(map(text, node.input)),
         outputs=outputs,
         attributes=attributes,
         opset=opsets.get(domain, 0),
         scopes=_scopes(node.metadata_props),
-        named=bool(node.name),
+        named=bool(name),
     )
 
 
 def _scopes(metadata: Iterable[Any]) -> tuple[str, ...]:
     """The modules that a node is part of, outermost first, as PyTorch's exporter notes them, without the node itself."""
-    text = next((entry.value for entry in metadata if entry.key == "pkg.torch.onnx.name_scopes"), "")
+    noted = next((entry.value for entry in metadata if entry.key == "pkg.torch.onnx.name_scopes"), "")
     try:
-        found = ast.literal_eval(text)
+        found = ast.literal_eval(text(noted))
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return ()
     return tuple(map(str, found[:-1])) if isinstance(found, list) else ()
@@ -192,9 +217,9 @@ def _attribute(attribute: Any, opsets: Mapping[str, int], folder: Path, weights:
 
     match attribute.type:
         case AttributeProto.STRING:
-            return attribute.s.decode("utf-8", "replace")
+            return text(attribute.s)
         case AttributeProto.STRINGS:
-            return [text.decode("utf-8", "replace") for text in attribute.strings]
+            return [text(part) for part in attribute.strings]
         case AttributeProto.TENSOR:
             return read_tensor(attribute.t, folder) if weights or len(attribute.t.dims) <= 1 else None
         case AttributeProto.GRAPH:

@@ -26,8 +26,16 @@ _REDUCTIONS: dict[str, Reduce] = {
     "ReduceL2": lambda xp, x, axes: xp.sqrt(xp.sum(xp.square(x), axes, keepdims=True)).astype(x.dtype),
     "ReduceSumSquare": lambda xp, x, axes: xp.sum(xp.square(x), axes, dtype=x.dtype, keepdims=True),
     "ReduceLogSum": lambda xp, x, axes: xp.log(xp.sum(x, axes, keepdims=True)).astype(x.dtype),
-    "ReduceLogSumExp": lambda xp, x, axes: jax.scipy.special.logsumexp(jnp.asarray(x), axes, keepdims=True).astype(x.dtype),
+    "ReduceLogSumExp": lambda xp, x, axes: _log_sum_exp(xp, x, axes),
 }
+
+
+def _log_sum_exp(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    if xp is jnp:
+        return jax.nn.logsumexp(x, axes, keepdims=True)
+    top = np.max(x, axes, keepdims=True, initial=_lowest(x.dtype))
+    top = np.where(np.isfinite(top), top, 0)
+    return (np.log(np.sum(np.exp(x - top), axes, keepdims=True)) + top).astype(x.dtype)
 
 
 def _lowest(dtype: Any) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from generator.sources.onnx_graph.values import Value
+if TYPE_CHECKING:  # what reads files, to describe them, imports no JAX
+    from generator.sources.onnx_graph.values import Value
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,27 @@ class UnsupportedError(Exception):
     """A node asks for something that its operator here does not do; says what, without place and way out."""
 
 
+#: Larger tensors are not made out of smaller ones while a file is loaded: no CNN needs one, and a few bytes could ask for any.
+MOST_NUMBERS = 1 << 26
+#: ... nor out of one image while the network runs.
+MOST_OF_IMAGE = 1 << 28
+
+
+def affordable(shape: Sequence[int], inputs: Sequence[Value | None]) -> None:
+    """Refuses a tensor of `shape` that is far larger than all that it is made of; to be called before it is made."""
+    given = [value for value in inputs if value is not None]
+    live = [value for value in given if not value.known]
+    size = math.prod(int(length) for length in shape)
+    if live:
+        most = MOST_OF_IMAGE * max([1, *(value.shape[0] for value in live if value.rank)])
+        if size > most:
+            raise UnsupportedError(f"makes {size:,} numbers of its images, more than {most:,}")
+    elif size > max([MOST_NUMBERS, *(value.array.size for value in given)]):
+        raise UnsupportedError(f"makes a constant of {size:,} numbers, more than {MOST_NUMBERS:,}")
+
+
 #: A function from the node and its inputs (None for one that is left out) to its outputs, in order.
-Operator = Callable[[Node, Sequence[Value | None]], Sequence[Value]]
+Operator = Callable[[Node, Sequence["Value | None"]], Sequence["Value"]]
 
 OPERATORS: dict[str, Operator] = {}
 

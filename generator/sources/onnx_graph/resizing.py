@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from generator.sources.onnx_graph.registry import Node, UnsupportedError, operator
+from generator.sources.onnx_graph.registry import MOST_NUMBERS, Node, UnsupportedError, affordable, operator
 from generator.sources.onnx_graph.shaping import whole_numbers
 from generator.sources.onnx_graph.values import Value, channels_last
 
@@ -79,6 +79,7 @@ def _kept_aspect(node: Node, before: Sequence[int], sizes: list[int]) -> tuple[l
 
 
 def _resized(x: Value, axes: Sequence[_Axis], mode: str, how: str, rounding: str, node: Node) -> Value:
+    affordable([axis.after for axis in axes], [x])
     order = channels_last(x.rank) if x.rank > 2 else x.order
     array = jnp.asarray(x.ordered(order))
     for place, logical in enumerate(order):
@@ -135,6 +136,8 @@ def _sources(axis: _Axis, how: str) -> np.ndarray:
 
 def _matrix(axis: _Axis, mode: str, how: str, rounding: str, node: Node) -> np.ndarray:
     """`(after, before)`: how much of each input position every output position has."""
+    if axis.before * axis.after > MOST_NUMBERS // 4:
+        raise UnsupportedError(f"resizes {axis.before:,} positions to {axis.after:,}")
     source = _sources(axis, how)
     rows = np.zeros((axis.after, axis.before))
     if mode == "nearest":
@@ -158,7 +161,7 @@ def _matrix(axis: _Axis, mode: str, how: str, rounding: str, node: Node) -> np.n
         weight = _kernel((source - at) * stretch, mode, node.get("cubic_coeff_a", -0.75))
         if stretch < 1:
             weight = np.where(np.abs(source - at) < reach, weight, 0)
-        if exclude or stretch < 1:
+        if exclude:
             weight = np.where((at >= 0) & (at < axis.before), weight, 0)
         np.add.at(rows, (np.arange(axis.after), np.clip(at, 0, axis.before - 1)), weight)
     if exclude or stretch < 1:

@@ -11,8 +11,8 @@ import numpy as np
 
 from generator.sources.onnx_graph.elementwise import module
 from generator.sources.onnx_graph.reductions import without
-from generator.sources.onnx_graph.registry import Node, UnsupportedError, operator
-from generator.sources.onnx_graph.shaping import whole_numbers
+from generator.sources.onnx_graph.registry import Node, UnsupportedError, affordable, operator
+from generator.sources.onnx_graph.shaping import reshaped, whole_numbers
 from generator.sources.onnx_graph.values import Value
 
 
@@ -20,6 +20,7 @@ from generator.sources.onnx_graph.values import Value
 def concat(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     lead = max(inputs, key=lambda value: (not value.known, value.array.size, value.order != tuple(range(value.rank))))
     place = lead.order.index(node.get("axis", 1) % lead.rank)
+    affordable([sum(value.array.size for value in inputs)], inputs)
     arrays = [value.ordered(lead.order) for value in inputs]
     return [Value(module(inputs).concatenate(arrays, place), lead.order)]
 
@@ -75,15 +76,20 @@ def gather(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     axis = node.get("axis", 0) % x.rank
     place = x.order.index(axis)
     length = x.array.shape[place]
-    if index.known and index.rank <= 1:
-        wanted = np.where(index.array < 0, index.array + length, index.array).astype(np.int64)
-        if wanted.size and (wanted.min() < 0 or wanted.max() >= length):
-            raise UnsupportedError(f"takes number {int(index.array.reshape(-1)[0])} of {length}")
+    affordable([index.array.size, x.array.size // max(length, 1)], inputs)
+    if index.known:
+        wanted = np.where(index.logical < 0, index.logical + length, index.logical).astype(np.int64)
+        outside = index.array[(wanted < 0) | (wanted >= length)]
+        if outside.size:
+            raise UnsupportedError(f"takes number {outside[0]} of {length}")
         if index.rank == 0:
             return [without(Value(_cut(x.array, place, int(wanted), int(wanted) + 1), x.order), {axis})]
-        if wanted.size and (np.diff(wanted) == 1).all():
-            return [Value(_cut(x.array, place, wanted[0], wanted[-1] + 1), x.order)]
-        return [Value(module([x]).take(x.array, wanted, axis=place), x.order)]
+        flat = wanted.reshape(-1)
+        if flat.size and (np.diff(flat) == 1).all():
+            found = Value(_cut(x.array, place, flat[0], flat[-1] + 1), x.order)
+        else:
+            found = Value(module([x]).take(x.array, flat, axis=place), x.order)
+        return [found if index.rank == 1 else reshaped(found, (*x.shape[:axis], *wanted.shape, *x.shape[axis + 1 :]))]
     xp = module(inputs)
     numbers = xp.asarray(index.logical)
     return [Value.of(xp.take(xp.asarray(x.logical), xp.where(numbers < 0, numbers + length, numbers), axis=axis))]
@@ -105,6 +111,7 @@ def gather_nd(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     (x, index), xp = inputs, module(inputs)
     data, numbers = xp.asarray(x.logical), xp.asarray(index.logical)
     batch = node.get("batch_dims", 0)
+    affordable([*numbers.shape[:-1], *data.shape[batch + numbers.shape[-1] :]], inputs)
     grid = [xp.arange(size).reshape((-1,) + (1,) * (numbers.ndim - 2 - a)) for a, size in enumerate(numbers.shape[:batch])]
     return [Value.of(data[(*grid, *xp.moveaxis(numbers, -1, 0))])]
 
@@ -145,6 +152,7 @@ def pad(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     for position, axis in enumerate(axes):
         widths[x.order.index(axis)] = (amounts[position], amounts[position + len(axes)])
     mode, array = node.get("mode", "constant"), x.array
+    affordable([size + sum(width) for size, width in zip(array.shape, widths, strict=True)], [x])
     for place, (before, after) in enumerate(widths):  # negative amounts cut off
         array = _cut(array, place, max(0, -before), array.shape[place] - max(0, -after)) if min(before, after) < 0 else array
     widths = [(max(0, before), max(0, after)) for before, after in widths]
@@ -163,6 +171,7 @@ def one_hot(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     numbers = jnp.asarray(index.logical)
     axis = node.get("axis", -1) % (index.rank + 1)
     off, on = jnp.asarray(values.logical)
+    affordable([*index.shape, depth], inputs)
     numbers = jnp.where(numbers < 0, numbers + depth, numbers)
     hot = jnp.expand_dims(numbers, axis) == jnp.arange(depth).reshape([-1 if a == axis else 1 for a in range(index.rank + 1)])
     return [Value.of(jnp.where(hot, on, off))]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from generator.sources.onnx_graph.elementwise import module
-from generator.sources.onnx_graph.registry import Node, UnsupportedError, operator
+from generator.sources.onnx_graph.registry import Node, UnsupportedError, affordable, operator
 from generator.sources.onnx_graph.values import Value
 
 
@@ -119,6 +119,7 @@ def transpose(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
 def expand(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     x, target = inputs[0], whole_numbers(inputs[1], "a shape with sizes")
     shape = np.broadcast_shapes(x.shape, tuple(target))
+    affordable(shape, [x])
     new = len(shape) - x.rank
     order = (*range(new), *(axis + new for axis in x.order))
     array = x.array.reshape((1,) * new + x.array.shape)
@@ -128,6 +129,7 @@ def expand(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
 @operator("Tile")
 def tile(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     x, repeats = inputs[0], whole_numbers(inputs[1], "repeats")
+    affordable([size * times for size, times in zip(x.shape, repeats, strict=True)], [x])
     return [Value(module([x]).tile(x.array, [repeats[axis] for axis in x.order]), x.order)]
 
 
@@ -158,8 +160,7 @@ def constant_of_shape(node: Node, inputs: Sequence[Value | None]) -> Sequence[Va
     sizes = whole_numbers(inputs[0], "a shape with sizes")
     value = node.get("value")
     value = np.zeros(1, np.float32) if value is None else np.asarray(value)
-    if math.prod(sizes) > 1 << 27:
-        raise UnsupportedError(f"makes a constant of {math.prod(sizes):,} numbers")
+    affordable(sizes, inputs)
     return [Value.of(np.full(sizes, value.reshape(-1)[0], value.dtype))]
 
 
@@ -167,9 +168,10 @@ def constant_of_shape(node: Node, inputs: Sequence[Value | None]) -> Sequence[Va
 def arange(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     if not all(value.known for value in inputs):
         raise UnsupportedError("counts to a number that depends on the image")
-    start, limit, delta = (value.array.reshape(-1)[0] for value in inputs)
-    if delta == 0 or (limit - start) / delta > 1 << 27:
+    start, limit, delta = (value.array.reshape(-1)[0].item() for value in inputs)
+    if delta == 0 or not math.isfinite((limit - start) / delta):
         raise UnsupportedError(f"counts from {start} to {limit} by {delta}")
+    affordable([max(0, math.ceil((limit - start) / delta))], inputs)
     return [Value.of(np.arange(start, limit, delta, dtype=inputs[0].array.dtype))]
 
 
@@ -199,7 +201,8 @@ def space_to_depth(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value
     (x,) = inputs
     n, c, h, w = x.shape
     b = node.get("blocksize")
-    moved = reshaped(x, (n, c, h // b, b, w // b, b)).transposed((0, 3, 5, 1, 2, 4))
+    axes = (0, 3, 5, 1, 2, 4) if node.get("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    moved = reshaped(x, (n, c, h // b, b, w // b, b)).transposed(axes)
     return [reshaped(moved, (n, c * b * b, h // b, w // b))]
 
 

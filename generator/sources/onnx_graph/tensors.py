@@ -17,6 +17,11 @@ class TensorError(ValueError):
         self.way_out = way_out
 
 
+def text(value: str | bytes) -> str:
+    """A text of a file; damaged ones come as bytes."""
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
 def read_tensor(tensor: Any, folder: Path | None) -> np.ndarray:
     """The array of a `TensorProto`. folder: of the ONNX file, where external data lies; None where there must not be any.
 
@@ -26,15 +31,15 @@ def read_tensor(tensor: Any, folder: Path | None) -> np.ndarray:
     import onnx
     from onnx import TensorProto, numpy_helper
 
-    name = tensor.name or "without a name"
+    name = text(tensor.name) or "without a name"
     shape = tuple(tensor.dims)
     if any(size < 0 for size in shape):
         raise TensorError(f"tensor {name!r} has the shape {shape}")
     if tensor.data_type == TensorProto.STRING:
-        return np.array([text.decode("utf-8", "replace") for text in tensor.string_data], object).reshape(shape)
+        return np.array([text(part) for part in tensor.string_data], object).reshape(shape)
     if tensor.data_location == TensorProto.EXTERNAL:
-        content = _external(tensor, folder, name)
-        inside = onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+        content = _external(tensor, folder)
+        inside = onnx.TensorProto(data_type=tensor.data_type, dims=tensor.dims)
         inside.raw_data = content
         tensor = inside
     try:
@@ -64,40 +69,53 @@ def _check_size(num_bytes: int, data_type: int, shape: tuple[int, ...], name: st
         raise TensorError(f"tensor {name!r} of shape {shape} takes {needed:,} bytes, {num_bytes:,} are there")
 
 
-def _external(tensor: Any, folder: Path | None, name: str) -> bytes:
-    entries = {entry.key: entry.value for entry in tensor.external_data}
+def external_file(tensor: Any, folder: Path | None) -> tuple[Path, int, int]:
+    """Where the numbers of a tensor with external data lie: the file, the first byte and how many. Nothing of it is read.
+
+    Raises `TensorError` for a file outside `folder`, one that is missing, and one that is too short.
+    """
+    name = text(tensor.name) or "without a name"
+    entries = {text(entry.key): text(entry.value) for entry in tensor.external_data}
     location = entries.get("location", "")
     place = f"tensor {name!r} lies in the file {location!r}"
     if folder is None or not location:
         raise TensorError(f"tensor {name!r} says that its numbers lie in another file, and not in which")
-    path = safe_path(location, folder)
+    path = _safe_path(location, folder)
     if path is None:
         rule = f"{place}, outside the model's own folder; it was not read"
         raise TensorError(rule, "put the file beside the model and save it with a plain file name as its location")
+    if not path.is_file():
+        raise TensorError(f"{place}, and there is no such file", f"put it into {folder}")
+    size = path.stat().st_size
     try:
-        size = path.stat().st_size
         offset = int(entries.get("offset") or 0)
         length = int(entries["length"]) if entries.get("length") else size - offset
-        if offset < 0 or length < 0 or offset + length > size:
-            raise TensorError(
-                f"{place} at bytes {offset:,} to {offset + length:,}, but it has {size:,}", "copy that file again"
-            )
-        _check_size(length, tensor.data_type, tuple(tensor.dims), name)
+    except ValueError as error:
+        raise TensorError(f"{place} at a place that is no number") from error
+    if offset < 0 or length < 0 or offset + length > size:
+        rule = f"{place} at bytes {offset:,} to {offset + length:,}, but it has {size:,}"
+        raise TensorError(rule, "copy that file again")
+    _check_size(length, tensor.data_type, tuple(tensor.dims), name)
+    return path, offset, length
+
+
+def _external(tensor: Any, folder: Path | None) -> bytes:
+    path, offset, length = external_file(tensor, folder)
+    try:
         with path.open("rb") as file:
             file.seek(offset)
             return file.read(length)
     except OSError as error:
-        way_out = f"put it into {folder}"
-        raise TensorError(f"{place}, which cannot be read ({error.strerror or error})", way_out) from error
-    except ValueError as error:
-        if isinstance(error, TensorError):
-            raise
-        raise TensorError(f"{place} at a place that is no number: {entries.get('offset')!r}") from error
+        raise TensorError(f"{path} cannot be read ({error.strerror or error})") from error
 
 
-def safe_path(location: str, folder: Path) -> Path | None:
+def _safe_path(location: str, folder: Path) -> Path | None:
     """The file that a model names, if it lies in the model's own folder, links followed; else None."""
     if "\0" in location or "\\" in location or Path(location).is_absolute() or ".." in Path(location).parts:
         return None
-    path, home = (folder / location).resolve(), folder.resolve()
+    try:
+        path, home = (folder / location).resolve(), folder.resolve()
+        path.exists()
+    except OSError:  # too long, or links in a circle
+        return None
     return path if path.is_relative_to(home) else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from generator.sources.onnx_graph.registry import Node, UnsupportedError
 
+_FARTHEST = 1024
 Pads = tuple[tuple[int, int], ...]
 
 
@@ -24,16 +25,24 @@ class Windows:
 def windows(node: Node, positions: Sequence[int], size: Sequence[int]) -> Windows:
     """The windows of a convolution or pool over maps of `positions`, with `ceil_mode` and `auto_pad` made explicit."""
     rank = len(positions)
-    strides = _each(node, "strides", rank)
-    dilations = _each(node, "dilations", rank)
+    strides = each(node, "strides", rank)
+    dilations = each(node, "dilations", rank)
     extents = [(length - 1) * dilation + 1 for length, dilation in zip(size, dilations, strict=True)]
     pads = _pads(node, positions, extents, strides)
+    for length, extent, beyond in zip(positions, extents, pads, strict=True):
+        check_reach(length, max(extent, *beyond))
     if node.get("ceil_mode", 0):
         pads = tuple(_rounded_up(*axis) for axis in zip(positions, extents, strides, pads, strict=True))
     return Windows(tuple(size), strides, dilations, pads)
 
 
-def _each(node: Node, name: str, rank: int) -> tuple[int, ...]:
+def check_reach(length: int, reach: int) -> None:
+    """Refuses windows and padding that no map is large enough for; they would take forever."""
+    if reach > max(_FARTHEST, 4 * length):
+        raise UnsupportedError(f"reaches {reach:,} positions far on a map of {length:,}")
+
+
+def each(node: Node, name: str, rank: int) -> tuple[int, ...]:
     values = tuple(node.get(name) or (1,) * rank)
     if len(values) != rank or any(value < 1 for value in values):
         raise UnsupportedError(f"has {name} {list(values)} for maps with {rank} axes")
