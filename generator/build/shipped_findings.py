@@ -42,9 +42,11 @@ def shipped(plan: ModelPlan, kind: str) -> Files:
 def made_from(plan: ModelPlan) -> dict[str, str]:
     """What the shipped results depend on, besides the code."""
     views = plan.config.views
+    # What ships are small networks, of which all layers are shown by default.
+    layers = "all" if plan.config.layers == "default" else plan.config.layers
     return {
         "weights": plan.facts.weights.digest,
         "images": plan.measured_on.fingerprint,
-        "layers": digest.of_json(plan.config.layers),
+        "layers": digest.of_json(layers),
         "health": digest.of_json(views.health.model_dump(mode="json") if views.health else None),
     }

@@ -17,6 +17,9 @@ from generator.sources.onnx_graph.shaping import whole_numbers
 from generator.sources.onnx_graph.values import Value, channels_last
 
 
+_MOST_POSITIONS = 1 << 16
+
+
 @dataclass(frozen=True)
 class _Axis:
     """One axis that changes. scale: as the file gives it, or output over input. roi: start and end, for cropping."""
@@ -136,7 +139,7 @@ def _sources(axis: _Axis, how: str) -> np.ndarray:
 
 def _matrix(axis: _Axis, mode: str, how: str, rounding: str, node: Node) -> np.ndarray:
     """`(after, before)`: how much of each input position every output position has."""
-    if axis.before * axis.after > MOST_NUMBERS // 4:
+    if axis.after > _MOST_POSITIONS or axis.before * axis.after > MOST_NUMBERS // 4:
         raise UnsupportedError(f"resizes {axis.before:,} positions to {axis.after:,}")
     source = _sources(axis, how)
     rows = np.zeros((axis.after, axis.before))
