@@ -1,4 +1,4 @@
-"""The devices that images are optimised on: each works on its own ones, by itself."""
+"""The devices that work on images: each on its own ones, by itself."""
 
 from __future__ import annotations
 

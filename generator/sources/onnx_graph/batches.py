@@ -33,7 +33,7 @@ _ELEMENTWISE = frozenset(
 #: Operators that look at each image by itself, if only their first input depends on the images.
 _BY_IMAGE = frozenset(
     {
-        *("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "com.microsoft:FusedConv", "BatchNormalization", "LRN"),
+        *("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "BatchNormalization", "LRN"),
         *("InstanceNormalization", "GroupNormalization", "DepthToSpace", "SpaceToDepth"),
         *("MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"),
         *("com.microsoft:QLinearAveragePool", "com.microsoft:QLinearGlobalAveragePool"),
@@ -104,10 +104,12 @@ def leaves_images_apart(node: Node, inputs: Sequence[Value | None], moving: Sequ
         return all(moving) and node.get("axis", 1) % rank != 0
     if kind == "MatMul" and all(value.rank > 1 for value in inputs):
         return _multiplies_apart(inputs, moving)
+    if kind == "com.microsoft:FusedConv":
+        return moving[0] and not any(moving[1:3])  # what is added at the end has a value for each image, too
     if not moving[0] or any(moving[1:]) or x.rank == 0:
         return False
     if kind in _BY_IMAGE:
-        return True
+        return len(list(filter(None, node.outputs))) == 1  # places of maxima count from the first image on
     if kind in _ALONG:
         return node.get("axis", _ALONG[kind]) % x.rank != 0
     if kind in ("Softmax", "LogSoftmax", "Hardmax"):

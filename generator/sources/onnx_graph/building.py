@@ -33,6 +33,7 @@ from generator.sources.onnx_graph import (  # noqa: F401 -- importing them regis
 from generator.sources.onnx_graph.batches import Each, adapted, each_image, leaves_images_apart
 from generator.sources.onnx_graph.execution import Values, chosen, outcome, read, reads
 from generator.sources.onnx_graph.naming import KERNELS, ParameterNames, node_paths
+from generator.sources.onnx_graph.quantised_kernels import plain
 from generator.sources.onnx_graph.reading import Graph
 from generator.sources.onnx_graph.registry import OPERATORS, Node
 from generator.sources.onnx_graph.values import Value, channels_last
@@ -69,7 +70,7 @@ def build(graph: Graph, place: str, *, layout: str, batch: int | None, output: s
     the image.
     """
     wanted = sorted(graph.outputs, key=lambda name: name != output)
-    nodes = _needed(graph.nodes, wanted)
+    nodes = plain(_needed(graph.nodes, wanted), graph.known)
     _check_supported(nodes, place)
     known = {name: Value.of(array) for name, array in graph.known.items()}
     (source,) = (tensor.name for tensor in graph.inputs)
@@ -78,7 +79,7 @@ def build(graph: Graph, place: str, *, layout: str, batch: int | None, output: s
     outputs = tuple(dict.fromkeys(name for name in wanted if name in seen))
     if not outputs:
         raise NetworkError(Problem(place, "none of its outputs depends on the image", "export the model again"))
-    paths = node_paths(_all(graph.nodes))
+    paths = node_paths(_all(nodes))
     params, places = _parameters(live, known, origins, ParameterNames(paths))
     read_by_any = {name for node in live for name in reads(node)}
     constants = {name: value for name, value in known.items() if name in read_by_any and name not in places}
@@ -86,7 +87,7 @@ def build(graph: Graph, place: str, *, layout: str, batch: int | None, output: s
     setting = _Setting(place, paths, batch)
 
     def apply(params: Any, images: jax.Array) -> tuple[jax.Array, ...]:
-        values: dict[str, Value | Each] = {name: _parameter(params, *where) for name, where in places.items()}
+        values: dict[str, Value | Each] = {name: _parameter(params, path) for name, path in places.items()}
         values |= {**constants, source: Value(images, order)}
         _run(live, values, {source}, setting)
         _check_one_each(values[outputs[0]], images.shape[0], setting)
@@ -169,10 +170,10 @@ def _reached(nodes: Sequence[Node], source: str) -> set[str]:
 
 def _parameters(
     live: Sequence[Node], known: Values, origins: dict[str, str], names: ParameterNames
-) -> tuple[dict[str, Any], dict[str, tuple[str, tuple[int, ...]]]]:
-    """The nested parameters, and by the name that nodes read it under the path of each and the order of its axes."""
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The nested parameters, and the path of each by the name that nodes read it under."""
     params: dict[str, Any] = {}
-    places: dict[str, tuple[str, tuple[int, ...]]] = {}
+    places: dict[str, str] = {}
     settings = {name for node in live if node.operator in _SET for name in node.inputs[1:]}
     for node in live:
         for position, name in enumerate(node.inputs):
@@ -181,20 +182,19 @@ def _parameters(
                 continue
             if value.array.size < 2 and not (node.operator in KERNELS and position == 1):
                 continue  # a number
-            path = names.name(origins.get(name, ""), node, position)
-            places[name] = path, value.order
+            places[name] = path = names.name(origins.get(name, ""), node, position)
             *folders, leaf = path.split("/")
             inner = params
             for folder in folders:
                 inner = inner.setdefault(folder, {})
-            inner[leaf] = jnp.asarray(np.asarray(value.array, np.float32))
+            inner[leaf] = jnp.asarray(np.asarray(value.logical, np.float32))
     return params, places
 
 
-def _parameter(params: Any, path: str, order: tuple[int, ...]) -> Value:
+def _parameter(params: Any, path: str) -> Value:
     for part in path.split("/"):
         params = params[part]
-    return Value(params, order)
+    return Value.of(params)
 
 
 def _run(nodes: Sequence[Node], values: dict[str, Value | Each], moving: set[str], setting: _Setting) -> None:

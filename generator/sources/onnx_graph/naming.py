@@ -77,7 +77,7 @@ def _split(node: Node) -> tuple[list[str], str]:
     if not node.named:
         return [], ""
     *modules, leaf = [part for part in node.name[:_LONGEST].strip("/").split("/") if part][-_DEEPEST:] or [""]
-    kind = re.sub(r"_\d+$", "", leaf).lower()
+    kind = re.sub(r"(_quant)?(_\d+)?$", "", leaf).lower()
     if kind in _TYPES or kind == operator:
         leaf = leaf.lower() if modules else leaf
     else:

@@ -14,7 +14,8 @@ from generator.sources.onnx_graph.values import Value, channels_last
 
 @operator("BatchNormalization")
 def batch_normalisation(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
-    if node.get("training_mode", 0):
+    training = bool(node.get("training_mode", 0))
+    if training and not all(value.known for value in inputs):
         raise UnsupportedError("is in training mode, so that an image's values would depend on the other images")
     if not node.get("spatial", 1):
         raise UnsupportedError("has statistics of its own at each position (spatial=0)")
@@ -22,6 +23,9 @@ def batch_normalisation(node: Node, inputs: Sequence[Value | None]) -> Sequence[
     scale, bias, mean, var = (jnp.asarray(value.logical) for value in parameters)
     order = channels_last(x.rank) if x.rank > 1 else (0,)
     values = x.ordered(order)
+    if training:  # of kernels, which some networks standardise so
+        axes = tuple(range(values.ndim - 1))
+        return [Value(_standardised(jnp.asarray(values), axes, node.get("epsilon", 1e-5)) * scale + bias, order)]
     factor = scale * lax.rsqrt(var + node.get("epsilon", 1e-5))
     return [Value((values - mean) * factor + bias, order)]
 

@@ -16,7 +16,6 @@ from generator.sources.onnx_graph.registry import MOST_NUMBERS, Node, Unsupporte
 from generator.sources.onnx_graph.shaping import whole_numbers
 from generator.sources.onnx_graph.values import Value, channels_last
 
-
 _MOST_POSITIONS = 1 << 16
 
 

@@ -118,21 +118,31 @@ def gather_nd(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
 
 @operator("ScatterND")
 def scatter_nd(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
-    x, index, updates = (jnp.asarray(value.logical) for value in inputs)
-    return [Value.of(_scattered(x.at[tuple(jnp.moveaxis(index, -1, 0))], updates, node.get("reduction", "none")))]
+    xp = module(inputs)
+    x, index, updates = (xp.asarray(value.logical) for value in inputs)
+    return [Value.of(_scattered(x, tuple(xp.moveaxis(index, -1, 0)), updates, node.get("reduction", "none")))]
 
 
 @operator("ScatterElements", "Scatter")
 def scatter_elements(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
-    x, index, updates = (jnp.asarray(value.logical) for value in inputs)
+    xp = module(inputs)
+    x, index, updates = (xp.asarray(value.logical) for value in inputs)
     axis = node.get("axis", 0) % x.ndim
-    grid = list(jnp.meshgrid(*map(jnp.arange, index.shape), indexing="ij"))
-    grid[axis] = jnp.where(index < 0, index + x.shape[axis], index)
-    return [Value.of(_scattered(x.at[tuple(grid)], updates, node.get("reduction", "none")))]
+    grid = list(xp.meshgrid(*map(xp.arange, index.shape), indexing="ij"))
+    grid[axis] = xp.where(index < 0, index + x.shape[axis], index)
+    return [Value.of(_scattered(x, tuple(grid), updates, node.get("reduction", "none")))]
 
 
-def _scattered(place: Any, updates: jax.Array, how: str) -> jax.Array:
-    return {"none": place.set, "add": place.add, "mul": place.multiply, "max": place.max, "min": place.min}[how](updates)
+def _scattered(x: Any, index: tuple[Any, ...], updates: Any, how: str) -> Any:
+    if isinstance(x, np.ndarray):
+        found = x.copy()
+        if how == "none":
+            found[index] = updates
+        else:
+            {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}[how].at(found, index, updates)
+        return found
+    at = x.at[index]
+    return {"none": at.set, "add": at.add, "mul": at.multiply, "max": at.max, "min": at.min}[how](updates)
 
 
 @operator("Pad")

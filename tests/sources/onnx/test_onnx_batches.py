@@ -12,6 +12,12 @@ from generator.network.execute import OUTPUT, Network, Tap
 from tests.sources.onnx.onnx_files import Graph, compare, images_for, loaded, normal, numbers, outputs_of
 from tests.sources.onnx.single_operators import equations
 
+
+def unpooled(g: Graph, x: str) -> str:
+    pooled, places = g.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2], outputs=2)
+    return g.add("MaxUnpool", pooled, places, kernel_shape=[2, 2], strides=[2, 2])
+
+
 #: What a file for one image (1, 4, 8, 10) may do with a map, in the axis of images or beside it.
 STEPS: dict[str, Callable[[Graph, str], str]] = {
     "flat": lambda g, x: g.add("Reshape", x, numbers(-1)),
@@ -53,6 +59,7 @@ STEPS: dict[str, Callable[[Graph, str], str]] = {
     "kernel": lambda g, x: g.add("Conv", x, g.add("Reshape", g.add("GlobalMaxPool", x), numbers(1, 4, 1, 1))),
     "scattered": lambda g, x: g.add("ScatterND", x, numbers(0, 1).reshape(1, 2), normal(1, 8, 10)),
     "at a grid": lambda g, x: g.add("GridSample", x, np.random.default_rng(0).uniform(-1, 1, (1, 3, 3, 2)).astype(np.float32)),
+    "unpooled": unpooled,
     "instances": lambda g, x: g.add("InstanceNormalization", x, normal(4), normal(4)),
 }
 
@@ -77,6 +84,10 @@ def test_what_is_joined_and_taken_apart_again_stays_a_map_for_layers_after_it(tm
     network = compare(g.model(x), tmp_path)
     traced = Network(network.apply, network.params, network.input_shape)
     assert [(layer.name, layer.kind) for layer in traced.graph.layers][-1] == ("second", "conv")
+    jaxpr = jax.make_jaxpr(lambda x: network.apply(network.params, x))(images_for(network, 3)).jaxpr
+    stacks = [str(e.source_info.name_stack) for e in jaxpr.eqns if e.primitive.name == "conv_general_dilated"]
+    assert len(stacks) == 2
+    assert not any("vmap" in stack for stack in stacks)
     one, three = (np.asarray(traced.tapped([Tap(OUTPUT)], batch=n)(images_for(network, n))[0]) for n in (1, 3))
     np.testing.assert_allclose(three[0], one[0], atol=1e-5)
 

@@ -297,3 +297,28 @@ def test_a_file_for_several_images_at_once_runs_on_as_many_or_is_refused(tmp_pat
     network = loaded(g.model(mixed), tmp_path)
     with pytest.raises(NetworkError, match="2 x 480 for 3 images, as it was exported for 4"):
         outputs_of(network, images_for(network, 3))
+
+
+def test_what_onnxruntime_fused_is_the_same_as_its_parts(tmp_path):
+    kernels, bias, slopes = (normal(4, 3, 3, 3), normal(4, 3, 3, 3)), normal(4), {"activation_params": [0.2]}
+    parts, whole = Graph(), Graph()
+    x = parts.add("Add", parts.add("Conv", "image", kernels[0], bias), parts.add("Conv", "image", kernels[1]))
+    expected = parts.model(parts.add("LeakyRelu", x, alpha=0.2))
+    other = whole.add("com.microsoft:FusedConv", "image", kernels[1])
+    x = whole.add("com.microsoft:FusedConv", "image", kernels[0], bias, other, activation="LeakyRelu", **slopes)
+    network = loaded(whole.model(x), tmp_path)
+    images = images_for(network, 3)
+    np.testing.assert_allclose(outputs_of(network, images)[0], reference(expected, images)[0][:, 0], atol=1e-4)
+
+
+def test_kernels_that_are_standardised_in_training_mode_are_parameters_and_maps_are_refused(tmp_path):
+    g = Graph()
+    kernel = g.add("Reshape", g.weight(normal(4, 3, 3, 3), "conv.weight"), numbers(1, 4, -1))
+    statistics = [np.full(4, value, np.float32) for value in (1.5, 0.0, 0.0, 1.0)]
+    kernel = g.add("BatchNormalization", kernel, *statistics, outputs=3, training_mode=1)[0]
+    x = g.add("Conv", "image", g.add("Reshape", kernel, numbers(4, 3, 3, 3)), name="/conv/Conv")
+    network = compare(g.model(x), tmp_path)
+    np.testing.assert_allclose(np.std(network.params["conv"]["weight"], (1, 2, 3)), 1.5, rtol=1e-3)
+    x = g.add("BatchNormalization", x, *statistics, outputs=3, training_mode=1)[0]
+    with pytest.raises(NetworkError, match="in training mode"):
+        outputs_of(network := loaded(g.model(x), tmp_path), images_for(network))

@@ -39,6 +39,8 @@ def whole(*numbers: int) -> Value:
         ("Shape", [IMAGE], [1, 3, 4, 4]),
         ("NonZero", [whole(0, 3, 0, 4)], [[1, 3]]),
         ("Unsqueeze", [whole(BIG), whole(0)], [[BIG]]),
+        ("ScatterND", [whole(1, 2), Value.of(np.array([[1]])), whole(BIG)], [1, BIG]),
+        ("ScatterElements", [whole(BIG, 2), whole(-1), whole(-BIG)], [BIG, -BIG]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
