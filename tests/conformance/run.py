@@ -73,7 +73,10 @@ def main(arguments: Sequence[str] | None = None, place: Place | None = None, sui
     parser.add_argument("--budget", type=float, metavar="SECONDS", default=float("inf"), help="start no piece after that time")
     parser.add_argument("--here", nargs=2, metavar=("MODULE", "CASE"), help=argparse.SUPPRESS)
     parser.add_argument("--list-here", metavar="MODULE", help=argparse.SUPPRESS)
+    parser.add_argument("--limit-mb", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.limit_mb:
+        _limit(options.limit_mb)
     if options.list_here:
         print(json.dumps(list(importlib.import_module(options.list_here).cases())))
         return 0
@@ -170,17 +173,17 @@ def _run_here(module: str, case: str) -> dict[str, Any]:
     return {"failure": "" if found["ok"] else "no reason given", **found}
 
 
+def _limit(megabytes: int) -> None:
+    """Bounds this process's memory. It does so itself: to set it from outside would fork a process that may run JAX."""
+    with contextlib.suppress(ValueError, OSError):  # not every system bounds memory
+        resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
+
+
 def _process(place: Place, arguments: list[str]) -> tuple[Any, str]:
     """What our own program prints last, as JSON, in a process within the limits; else why there is nothing."""
     paths = dict.fromkeys([str(ROOT), str(place.base)])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "jax"}
-    command = [sys.executable, "-m", "tests.conformance.run", *arguments]
-
-    def limited() -> None:
-        num_bytes = place.limit_mb << 20
-        with contextlib.suppress(ValueError, OSError):  # not every system bounds memory
-            resource.setrlimit(resource.RLIMIT_DATA, (num_bytes, num_bytes))
-
+    command = [sys.executable, "-m", "tests.conformance.run", "--limit-mb", str(place.limit_mb), *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter
             command,
@@ -189,7 +192,6 @@ def _process(place: Place, arguments: list[str]) -> tuple[Any, str]:
             capture_output=True,
             text=True,
             timeout=place.limit_s,
-            preexec_fn=limited,
         )
     except subprocess.TimeoutExpired:
         return None, f"not done after {place.limit_s:g} s"
