@@ -21,7 +21,8 @@ from flax import nnx
 from generator import sources
 from generator.build.visualise import Request, Visualiser
 from generator.config.datasets import CropsDataset, ZooDataset
-from generator.config.schema import PhotographsProbes, ZooSource
+from generator.config.schema import PhotographsProbes
+from generator.config.sources import ZooSource
 from generator.config.views import FeatureVisView
 from generator.network.ablation import ablate
 from generator.network.census import census

@@ -36,7 +36,8 @@ def run() -> list[Measurement]:
     from generator.build.arrays import compact, from_bytes, to_bytes
     from generator.build.registry import drawn_files
     from generator.build.store import Artifact, Store
-    from generator.config.schema import PhotographsProbes, ZooSource
+    from generator.config.schema import PhotographsProbes
+    from generator.config.sources import ZooSource
     from generator.network.execute import Network, Tap
     from generator.probes import list_probes, prepare
     from generator.sources import describe, load
