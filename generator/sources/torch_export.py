@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -91,7 +91,14 @@ def followed(module: torch.nn.Module, images: torch.Tensor) -> bytes:
 
     batch = ({0: torch.export.Dim.AUTO},)
     found = torch.onnx.export(
-        module, (images,), dynamo=True, dynamic_shapes=batch, opset_version=OPSET, optimize=False, verbose=False
+        module,
+        (images,),
+        dynamo=True,
+        dynamic_shapes=batch,
+        opset_version=OPSET,
+        optimize=False,
+        verbose=False,
+        custom_translation_table=_translations(),
     )
     return _serialised(_finished(found))
 
@@ -121,10 +128,45 @@ def export_program(program: torch.export.ExportedProgram) -> bytes:
     import torch
 
     try:
-        found = torch.onnx.export(program, dynamo=True, opset_version=OPSET, optimize=False, verbose=False)
+        found = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            optimize=False,
+            verbose=False,
+            custom_translation_table=_translations(),
+        )
         return _serialised(_finished(found))
     except Exception as error:
         raise ExportError(_reason(error)) from error
+
+
+def _translations() -> dict[Any, Any]:
+    """Operations that we write down ourselves: PyTorch's exporter gathers the windows of an adaptive pool on new axes."""
+    import torch
+
+    return {torch.ops.aten.adaptive_avg_pool2d.default: _adaptive_average_pool}
+
+
+def _adaptive_average_pool(maps: Any, output_size: Sequence[int]) -> Any:
+    import onnx
+    from onnxscript import opset20 as op
+    from onnxscript import values
+
+    if list(output_size) == [1, 1]:
+        return op.GlobalAveragePool(maps)
+    # ONNX has no such operator; ours is read by `onnx_graph/pooling.py`.
+    domain, name, version = "cnnscope", "AdaptiveAveragePool", 1
+    schema = onnx.defs.OpSchema(
+        name,
+        domain,
+        version,
+        inputs=[onnx.defs.OpSchema.FormalParameter("maps", "T")],
+        outputs=[onnx.defs.OpSchema.FormalParameter("means", "T")],
+        type_constraints=[("T", ["tensor(float)"], "")],
+        attributes=[onnx.defs.OpSchema.Attribute("output_size", onnx.defs.OpSchema.AttrType.INTS)],
+    )
+    return values.Op(values.Opset(domain, version), name, schema)(maps, output_size=list(output_size))
 
 
 def _reason(error: BaseException) -> str:

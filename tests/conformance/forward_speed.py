@@ -21,6 +21,8 @@ import numpy as np
 from tests.conformance.matching import relative_error
 from tests.conformance.torchvision_models import build
 
+DEPENDS_ON = ("network/*.py", "sources/torch_*.py", "sources/onnx_graph/*.py")
+
 if TYPE_CHECKING:
     from generator.network.execute import Network
 

@@ -23,6 +23,8 @@ from generator.config.sources import KerasSource
 from generator.sources import load
 from generator.sources.keras_applications import APPLICATIONS
 
+DEPENDS_ON = ("network/*.py", "sources/keras_*.py")
+
 #: Side of the images; the default of 224-600 px tests nothing more. 75 px is the least that Inception takes.
 SIZE_PX = 96
 BATCH = 2

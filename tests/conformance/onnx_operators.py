@@ -21,6 +21,8 @@ import numpy as np
 from generator.sources.onnx_graph import building  # noqa: F401 -- registers the operators
 from generator.sources.onnx_graph.registry import OPERATORS
 
+DEPENDS_ON = ("sources/onnx_*.py", "sources/onnx_graph/*.py")
+
 #: Kinds of tests that lie in files of the package; those of whole models would have to be downloaded.
 KINDS = ("simple", "pytorch-operator", "pytorch-converted")
 #: Floats of half the width are computed in float32, so that results differ in type and not by more than this.

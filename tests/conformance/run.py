@@ -1,6 +1,7 @@
 """Runs the conformance suites in pieces and writes CONFORMANCE.md: `make conformance`, or `python -m tests.conformance.run`.
 
-A suite is a module with `cases() -> list[str]` and `run(name) -> dict`, json-able, with `ok` and, if that is false, `failure`.
+A suite is a module with `cases() -> list[str]` and `run(name) -> dict`, json-able, with `ok` and, if that is false, `failure`,
+and with `DEPENDS_ON`, patterns of the files below `generator/` that its results depend on.
 Each piece runs in a process of its own, within bounds of time and memory, and its result is stored at once under
 `build/conformance/`, with a digest of everything it depends on: an interrupted run goes on where it stopped, and what no
 longer holds runs again. Exit codes: 0 all is well, 1 a piece failed, 3 not finished within the budget.
@@ -9,6 +10,7 @@ longer holds runs again. Exit codes: 0 all is well, 1 a piece failed, 3 not fini
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import fnmatch
 import hashlib
@@ -49,6 +51,9 @@ class Place:
 
     def module(self, suite: str) -> str:
         return f"{self.package}.{suite}"
+
+    def source(self, suite: str) -> Path:
+        return (self.base / Path(*self.module(suite).split("."))).with_suffix(".py")
 
     def file(self, suite: str, case: str) -> Path:
         return self.store / suite / f"{quote(case, safe='')}.json"
@@ -120,19 +125,28 @@ def versions() -> dict[str, str]:
 
 
 def digest_of(place: Place, suite: str) -> str:
-    """sha256 over the suite, all of ours that it imports, the rooms that read and run networks, and the versions."""
+    """sha256 over the suite, what it imports of the tests, the files that it says it depends on, and the versions."""
     files = {*source_files(place.module(suite), place.base)}
-    for room in ("network", "sources"):
-        files.update((ROOT / "generator" / room).rglob("*.py"))
+    for pattern in depends_on(place, suite):
+        files.update((ROOT / "generator").glob(pattern))
     digest = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())
     for path in sorted(files):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
+def depends_on(place: Place, suite: str) -> tuple[str, ...]:
+    """Read from the suite's text: to import it would import its framework."""
+    tree = ast.parse(place.source(suite).read_bytes())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "DEPENDS_ON" for t in node.targets):
+            return tuple(ast.literal_eval(node.value))
+    return ("**/*.py",)
+
+
 def list_cases(place: Place, suite: str) -> Listed:
     """The suite's cases, asked of it in a process of its own unless nothing has changed since."""
-    if not (place.base / Path(*place.module(suite).split("."))).with_suffix(".py").is_file():
+    if not place.source(suite).is_file():
         return _keep(place, suite, Listed((), "", "there is no such suite here"))
     digest = digest_of(place, suite)
     with contextlib.suppress(OSError, ValueError, TypeError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.run import FAILED, UNFINISHED, Place, digest_of, main
+from tests.conformance.run import FAILED, ROOT, SUITES, UNFINISHED, Place, depends_on, digest_of, main
 
 
 @pytest.fixture
@@ -131,6 +131,24 @@ def test_a_digest_covers_what_a_suite_imports(place):
     before = digest_of(place, "good")
     suite(place, "helper", "NUMBER = 2")
     assert digest_of(place, "good") != before
+
+
+def test_a_digest_covers_what_a_suite_says_it_depends_on(place, monkeypatch):
+    monkeypatch.setattr("tests.conformance.run.ROOT", place.base)
+    suite(place, "good", "DEPENDS_ON = ('network/*.py',)\n" + textwrap.dedent(GOOD))
+    suite(place, "all", GOOD)
+    digests = []
+    for room in ("network", "pages", "network"):
+        (place.base / "generator" / room).mkdir(parents=True, exist_ok=True)
+        (place.base / "generator" / room / f"file{len(digests)}.py").write_text(f"# {len(digests)}")
+        digests.append((digest_of(place, "good"), digest_of(place, "all")))
+    assert [len({digest[of] for digest in digests}) for of in (0, 1)] == [2, 3]
+
+
+def test_the_real_suites_depend_on_files_that_are_there():
+    for name in SUITES:
+        for pattern in depends_on(Place(), name):
+            assert list((ROOT / "generator").glob(pattern)), f"{name}: {pattern}"
 
 
 def test_the_real_suites_are_named_after_their_files():

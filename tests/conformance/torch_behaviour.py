@@ -20,6 +20,15 @@ import numpy as np
 from generator.config.sources import TorchSource
 from generator.errors import UserError
 
+DEPENDS_ON = (
+    "network/*.py",
+    "sources/torch_*.py",
+    "sources/onnx_*.py",
+    "sources/onnx_graph/*.py",
+    "sources/matching.py",
+    "sources/weights/*.py",
+)
+
 _NET = """
 import torch
 from torch import nn

@@ -2,7 +2,8 @@
 
 Weights are random, normalisation statistics are not trivial, images are small. A hook keeps what each module of PyTorch's
 network returned last; `matching.py` says what of ours it is compared with. Every convolution that ran must also be a layer
-of its module's name, with the module's kernel. Modules that compute nothing (dropout, identity) have no value of their own.
+of its module's name, with the module's kernel. Modules that compute nothing (dropout, identity) or change the order of axes
+alone, which is channels last with us throughout, have no value of their own.
 The network's outputs are compared twice: as traced, and as CNNscope runs them.
 """
 
@@ -18,6 +19,8 @@ import numpy as np
 
 from tests.conformance.matching import relative_error, scope_values
 
+DEPENDS_ON = ("network/*.py", "sources/torch_*.py", "sources/onnx_*.py", "sources/onnx_graph/*.py")
+
 if TYPE_CHECKING:
     import torch
 
@@ -31,7 +34,8 @@ _LARGE = (
     *("convnext_large", "efficientnet_v2_l", "regnet_x_32gf", "regnet_y_32gf", "regnet_y_128gf"),
     *("vgg13", "vgg13_bn", "vgg16", "vgg19", "vgg19_bn", "wide_resnet101_2"),
 )
-_SEGMENTATION = (*("deeplabv3_mobilenet_v3_large", "deeplabv3_resnet50", "fcn_resnet50", "lraspp_mobilenet_v3_large"),)
+_WITHOUT_VALUES = ("Identity", "Dropout", "StochasticDepth", "Sequential", "Permute")
+_SEGMENTATION = ("deeplabv3_mobilenet_v3_large", "deeplabv3_resnet50", "fcn_resnet50", "lraspp_mobilenet_v3_large")
 _BACKBONES = ("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn")
 
 
@@ -134,7 +138,7 @@ def _hooked(module: torch.nn.Module, images: np.ndarray) -> tuple[dict[str, np.n
 
 def _computes(module: torch.nn.Module) -> bool:
     leaves = [leaf for leaf in module.modules() if not list(leaf.children())]
-    return any(type(leaf).__name__ not in ("Identity", "Dropout", "StochasticDepth", "Sequential") for leaf in leaves)
+    return any(type(leaf).__name__ not in _WITHOUT_VALUES for leaf in leaves)
 
 
 def _convolutions(module: torch.nn.Module, ran: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -138,6 +138,33 @@ def global_pool(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     return [Value(found, channels_last(x.ndim))]
 
 
+@operator("cnnscope:AdaptiveAveragePool")
+def adaptive_average_pool(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
+    """Means over `output_size` windows that cover a map evenly, as PyTorch's `adaptive_avg_pool2d`.
+
+    Windows of one size that do not overlap are an average pool; others are a product with constants for each axis.
+    """
+    x, positions = _map(inputs[0])
+    numbers = node.get("output_size")
+    if not any(length % number for length, number in zip(positions, numbers, strict=True)):
+        window = (1, *(length // number for length, number in zip(positions, numbers, strict=True)), 1)
+        found = lax.reduce_window(x, np.float32(0), lax.add, window, window, "VALID") / np.float32(math.prod(window))
+        return [Value(found, channels_last(x.ndim))]
+    for axis, (length, number) in enumerate(zip(positions, numbers, strict=True), start=1):
+        x = jnp.moveaxis(jnp.tensordot(x, _even_windows(length, number), ((axis,), (1,))), -1, axis)
+    return [Value(x, channels_last(x.ndim))]
+
+
+def _even_windows(length: int, number: int) -> np.ndarray:
+    """What each window takes of each position, `(number, length)`: window i goes from `floor(i length / number)` up to
+    `ceil((i + 1) length / number)`."""
+    weights = np.zeros((number, length), np.float32)
+    for i in range(number):
+        window = slice(i * length // number, -(-(i + 1) * length // number))
+        weights[i, window] = 1 / (window.stop - window.start)
+    return weights
+
+
 @operator("MaxUnpool")
 def max_unpool(node: Node, inputs: Sequence[Value | None]) -> Sequence[Value]:
     x, places = inputs[0], inputs[1]

@@ -111,6 +111,17 @@ def test_pools_of_norms(options):  # with `ceil_mode` the reference rounds down 
     check("LpPool", normal(2, 3, 9, 10), [], **options)
 
 
+@pytest.mark.parametrize("size", [(1, 2), (3, 5), (4, 3), (12, 7), (9, 10)])
+def test_adaptive_pools(size):
+    x, operator = normal(2, 3, 9, 10), "cnnscope:AdaptiveAveragePool"
+    expected = np.zeros((2, 3, *size), np.float32)
+    for i, j in np.ndindex(*size):
+        rows = [row for row in range(9) if row + 1 > i * 9 / size[0] and row < (i + 1) * 9 / size[0]]
+        columns = [column for column in range(10) if column + 1 > j * 10 / size[1] and column < (j + 1) * 10 / size[1]]
+        expected[:, :, i, j] = x[:, :, rows][:, :, :, columns].mean((2, 3))
+    check(operator, x, [], expected, output_size=list(size))
+
+
 @pytest.mark.parametrize("opset", [7, 9, 11, 13, 17, 22, 26])
 def test_every_opset(opset, tmp_path):
     if opset > helper.VERSION_TABLE[-1][2]:
