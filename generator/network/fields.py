@@ -105,7 +105,7 @@ def through(
             for interval, at in zip(field, places, strict=True)
         )
     if equation.op == "dot_general":
-        contracted = params["dimension_numbers"][0][0 if equation.inputs[0] in fields else 1]
+        contracted = params["dimension_numbers"][0][_side(equation, fields)]
         if len(active) == 1 and len(contracted) == 1 and len(before[contracted[0]]) == 1:
             reads = _matrix(equation, program, fields)
             if reads is not None:
@@ -170,9 +170,15 @@ def _mixed(field: Field, before: Axes, mixed: Iterable[int]) -> Field:
     return tuple(WHOLE if label in whole else interval for interval, label in zip(field, "hw", strict=True))
 
 
+def _side(equation: Equation, active: Collection[Slot]) -> int:
+    """Which operand of a product depends on the image, the first one if both do."""
+    first = equation.inputs[0]
+    return 0 if isinstance(first, int) and first in active else 1
+
+
 def _matrix(equation: Equation, program: Program, active: Collection[Slot]) -> np.ndarray | None:
     """Which positions a matrix of constants, such as resizing is made of, reads for each new one."""
-    side = 1 if equation.inputs[0] in active else 0
+    side = 1 - _side(equation, active)
     value = known(program, equation.inputs[side])
     if value is None or value.ndim != 2:
         return None

@@ -75,6 +75,15 @@ def bilinear(p, x):
     return conv(jax.image.resize(x, (x.shape[0], 16, 16, 8), "bilinear"), p["b"])
 
 
+def constants_first(p, x):
+    """Rows and columns halved by matrices of constants, which stand on the left."""
+    x = conv(x, p["a"])
+    halves = np.kron(np.eye(8), [0.5, 0.5]).astype(np.float32)
+    for axis in (1, 2):
+        x = jnp.moveaxis(jnp.tensordot(halves, x, ((1,), (axis,))), 0, axis)
+    return conv(x, p["b"])
+
+
 def nearest(p, x):
     x = conv(x, p["a"], 2)
     return conv(jax.image.resize(x, (x.shape[0], 16, 16, 8), "nearest"), p["b"])
@@ -128,6 +137,7 @@ FORMS: dict[Callable, list[tuple[str, str, tuple[int, ...]]]] = {
     space_to_depth: [("shuffle_1", "shuffle", (8, 8, 16)), ("deep", "conv", (8, 8, 8))],
     focus: [("concat_1", "concat", (8, 8, 16)), ("deep", "conv", (8, 8, 8))],
     bilinear: [("a", "conv", (8, 8, 8)), ("resize_1", "resize", (16, 16, 8)), ("b", "conv", (16, 16, 8))],
+    constants_first: [("a", "conv", (16, 16, 8)), ("resize_1", "resize", (8, 8, 8)), ("b", "conv", (8, 8, 8))],
     nearest: [("a", "conv", (8, 8, 8)), ("resize_1", "resize", (16, 16, 8)), ("b", "conv", (16, 16, 8))],
     repeated: [("a", "conv", (8, 8, 8)), ("resize_1", "resize", (16, 16, 8)), ("b", "conv", (16, 16, 8))],
     transposed: [("a", "conv", (8, 8, 8)), ("twice", "conv_transpose", (16, 16, 8)), ("b", "conv_transpose", (32, 32, 8))],
