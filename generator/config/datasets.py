@@ -49,12 +49,18 @@ class IdxDataset(Section):
 
 
 class NpzDataset(Section):
-    """A NumPy archive with `images` uint8 `(n, h, w)` or `(n, h, w, c)`, and optionally `labels` (n) and `label_names`."""
+    """A NumPy archive with `images` `(n, h, w)`, `(n, h, w, c)` or `(n, c, h, w)`, and optionally `labels` (n) and
+    `label_names`. Values are uint8, uint16, or floats in 0-1 or 0-255.
+
+    split: reads `x_train` and `y_train`, or `x_test` and `y_test`. layout: where the shape does not tell the order of axes.
+    """
 
     name: Name
     title: str | None = None
     kind: Literal["npz"]
     path: FilePath
+    split: Literal["train", "test"] | None = None
+    layout: Literal["channels_first", "channels_last"] | None = None
     limit: PositiveInt | None = None
     licence: str = "not stated"
     provenance: str = ""
@@ -88,4 +94,39 @@ class ZooDataset(Section):
     limit: PositiveInt | None = None
 
 
-DatasetConfig = Annotated[FolderDataset | IdxDataset | NpzDataset | CropsDataset | ZooDataset, Field(discriminator="kind")]
+class CsvDataset(Section):
+    """Image files that a CSV file lists: a path a row, absolute or relative to the CSV file, and optionally a label.
+
+    A header may name the columns (`path`, `label`); without one they come in this order.
+    """
+
+    name: Name
+    title: str | None = None
+    kind: Literal["csv"]
+    path: FilePath
+    limit: PositiveInt | None = None
+    licence: str = "not stated"
+    provenance: str = ""
+
+
+class PublishedDataset(Section):
+    """A dataset that everybody knows. path: a folder that has its published files, packed or not, or for CIFAR the `.tar.gz`;
+    left out, they are sought on this machine and else fetched from the dataset's own address into the cache, and checked.
+
+    labels: CIFAR-100 has 100 `fine` classes and 20 `coarse` ones.
+    """
+
+    name: Name
+    title: str | None = None
+    kind: Literal["published"]
+    dataset: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"]
+    split: Literal["train", "test"] = "test"
+    path: FilePath | None = None
+    labels: Literal["fine", "coarse"] = "fine"
+    limit: PositiveInt | None = None
+
+
+DatasetConfig = Annotated[
+    FolderDataset | IdxDataset | NpzDataset | CsvDataset | PublishedDataset | CropsDataset | ZooDataset,
+    Field(discriminator="kind"),
+]

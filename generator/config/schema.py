@@ -98,14 +98,52 @@ class FolderProbes(Section):
 
 
 class NpzProbes(Section):
-    """A NumPy archive with `images` uint8 `(n, h, w)` or `(n, h, w, c)`, and optionally `labels` (n) and `label_names`."""
+    """A NumPy archive, as `datasets.NpzDataset` has it. per_class: the first of each class."""
 
     name: Name
     kind: Literal["npz"]
     path: FilePath
+    split: Literal["train", "test"] | None = None
+    layout: Literal["channels_first", "channels_last"] | None = None
     per_class: PositiveInt | None = None
     licence: str = "not stated"
     provenance: str = ""
+
+
+class IdxProbes(Section):
+    """Two IDX files, as `datasets.IdxDataset` has them. per_class: the first of each class."""
+
+    name: Name
+    kind: Literal["idx"]
+    images: FilePath
+    labels: FilePath | None = None
+    label_names: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    per_class: PositiveInt | None = None
+    licence: str = "not stated"
+    provenance: str = ""
+
+
+class CsvProbes(Section):
+    """Image files that a CSV file lists, as `datasets.CsvDataset` has them. per_class: the first of each class."""
+
+    name: Name
+    kind: Literal["csv"]
+    path: FilePath
+    per_class: PositiveInt | None = None
+    licence: str = "not stated"
+    provenance: str = ""
+
+
+class PublishedProbes(Section):
+    """Images of a published dataset, as `datasets.PublishedDataset` has it: the first `per_class` of each class."""
+
+    name: Name
+    kind: Literal["published"]
+    dataset: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"]
+    split: Literal["train", "test"] = "test"
+    path: FilePath | None = None
+    labels: Literal["fine", "coarse"] = "fine"
+    per_class: PositiveInt = 2
 
 
 class ZooProbes(Section):
@@ -118,7 +156,8 @@ class ZooProbes(Section):
 
 
 ProbeSetConfig = Annotated[
-    PhotographsProbes | SyntheticProbes | FolderProbes | NpzProbes | ZooProbes, Field(discriminator="kind")
+    PhotographsProbes | SyntheticProbes | FolderProbes | NpzProbes | IdxProbes | CsvProbes | PublishedProbes | ZooProbes,
+    Field(discriminator="kind"),
 ]
 
 

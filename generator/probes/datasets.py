@@ -12,9 +12,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.config.datasets import CropsDataset, DatasetConfig, FolderDataset, IdxDataset, NpzDataset, ZooDataset
+from generator.config.datasets import (
+    CropsDataset,
+    CsvDataset,
+    DatasetConfig,
+    FolderDataset,
+    IdxDataset,
+    NpzDataset,
+    PublishedDataset,
+    ZooDataset,
+)
 from generator.probes import datasets_crops, datasets_files
 from generator.probes.datasets_files import Source
+from generator.probes.download import Report, silent
 from generator.probes.probe import Probe
 from generator.records import DatasetInfo
 
@@ -61,13 +71,14 @@ class Dataset:
         return self._source.read(int(self._kept[index]))
 
 
-def open_dataset(config: DatasetConfig, base: Path, probes: Mapping[str, Sequence[Probe]]) -> Dataset:
+def open_dataset(config: DatasetConfig, base: Path, probes: Mapping[str, Sequence[Probe]], report: Report = silent) -> Dataset:
     """The dataset that `config` describes.
 
-    base: the folder that paths are relative to. probes: the probes of every set, by its name; only crops need them.
+    base: the folder that paths are relative to. probes: the probes of every set, by its name; only crops need them. report:
+    called while a published dataset is fetched, with the file's name, the bytes that have come and those that it has.
     Raises `ProbeError` with everything that is wrong with files and labels; images are not decoded.
     """
-    source = _source(config, base, probes)
+    source = _source(config, base, probes, report)
     kept = evenly(source.labels, source.num_images, getattr(config, "limit", None))
     info = DatasetInfo(
         name=config.name,
@@ -81,7 +92,7 @@ def open_dataset(config: DatasetConfig, base: Path, probes: Mapping[str, Sequenc
     return Dataset(info, source, kept)
 
 
-def _source(config: DatasetConfig, base: Path, probes: Mapping[str, Sequence[Probe]]) -> Source:
+def _source(config: DatasetConfig, base: Path, probes: Mapping[str, Sequence[Probe]], report: Report) -> Source:
     match config:
         case FolderDataset():
             return datasets_files.folder(config, base)
@@ -89,6 +100,10 @@ def _source(config: DatasetConfig, base: Path, probes: Mapping[str, Sequence[Pro
             return datasets_files.idx(config, base)
         case NpzDataset():
             return datasets_files.npz(config, base)
+        case CsvDataset():
+            return datasets_files.table(config, base)
+        case PublishedDataset():
+            return datasets_files.published(config, base, report)
         case ZooDataset(split="test"):
             return datasets_files.test_set(config)
         case ZooDataset():

@@ -1,4 +1,4 @@
-"""Datasets in files: folders of images, IDX, NumPy archives, and what ships with the zoo."""
+"""Datasets in files: folders and lists of images, IDX, NumPy archives, published datasets, and what ships with the zoo."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.config.datasets import FolderDataset, IdxDataset, NpzDataset, ZooDataset
-from generator.config.schema import ZooProbes
+from generator.config.datasets import CsvDataset, FolderDataset, IdxDataset, NpzDataset, PublishedDataset, ZooDataset
+from generator.config.schema import IdxProbes, PublishedProbes, ZooProbes
 from generator.errors import ProbeError, Problem, did_you_mean
 from generator.probes import fashion_mnist
-from generator.probes.archive import read_archive
+from generator.probes.archive import noted, open_archive
+from generator.probes.download import Report
 from generator.probes.folder import matching_files, readable
 from generator.probes.idx import read_idx
 from generator.probes.images import file_fingerprint, read_image
+from generator.probes.published import read_split
 from generator.probes.shipped import DATASETS, list_shipped
+from generator.probes.tables import read_table
 
 
 def _no_probe(_: int) -> None:
@@ -49,12 +52,25 @@ def folder(config: FolderDataset, base: Path) -> Source:
     """The files that `config.path` matches, sorted by path; a folder stands for the files in it (`class_folders`: in its
     sub-folders). Hidden files are left out."""
     files = matching_files(config.path, config.class_folders, base, f"datasets[{config.name}]")
+    folders = [readable(Path(file).parent.name or base.resolve().name) for file in files] if config.class_folders else None
+    # An absolute path would tell every visitor of the site how its author's disk is laid out.
+    provenance = config.provenance or (Path(config.path).name if Path(config.path).is_absolute() else config.path)
+    return _image_files(files, folders, base, provenance, config.licence)
+
+
+def table(config: CsvDataset, base: Path) -> Source:
+    """The files that a CSV file lists, in its order."""
+    path = base / config.path
+    found = read_table(path, f"datasets[{config.name}]")
+    return _image_files(found.files, found.labels, path.parent, config.provenance or path.name, config.licence)
+
+
+def _image_files(files: Sequence[str], classes: Sequence[str] | None, base: Path, provenance: str, licence: str) -> Source:
     labels = names = None
-    if config.class_folders:
-        folders = [readable(Path(file).parent.name or base.resolve().name) for file in files]
-        names = tuple(sorted(set(folders)))
+    if classes is not None:
+        names = tuple(sorted(set(classes)))
         numbers = {name: number for number, name in enumerate(names)}
-        labels = np.array([numbers[name] for name in folders], np.int32)
+        labels = np.array([numbers[name] for name in classes], np.int32)
 
     def fingerprint(kept: Sequence[int]) -> str:
         return _joined(f"{files[index]} {file_fingerprint(base / files[index])}" for index in kept)
@@ -64,17 +80,32 @@ def folder(config: FolderDataset, base: Path) -> Source:
         read=lambda index: read_image(base / files[index]),
         title=lambda index: readable(Path(files[index]).stem),
         fingerprint=fingerprint,
-        # An absolute path would tell every visitor of the site how its author's disk is laid out.
-        provenance=config.provenance or (Path(config.path).name if Path(config.path).is_absolute() else config.path),
-        licence=config.licence,
+        provenance=provenance,
+        licence=licence,
         labels=labels,
         label_names=names,
     )
 
 
-def idx(config: IdxDataset, base: Path) -> Source:
+def published(config: PublishedDataset | PublishedProbes, base: Path, report: Report) -> Source:
+    """One split of MNIST, Fashion-MNIST, CIFAR-10 or CIFAR-100; fetched if it is neither named nor on this machine."""
+    path = None if config.path is None else base / config.path
+    found = read_split(config.dataset, config.split, path, labels=config.labels, report=report)
+    stem = "training image" if config.split == "train" else "test image"
+    return _arrays(
+        found.images,
+        found.labels,
+        found.label_names,
+        stem=stem,
+        paths=found.files,
+        provenance=found.provenance,
+        licence=found.licence,
+    )
+
+
+def idx(config: IdxDataset | IdxProbes, base: Path) -> Source:
     """Images `(n, h, w)` or `(n, h, w, 1 | 3)` and labels `(n,)` of two IDX files; without names, classes are numbers."""
-    place = f"datasets[{config.name}]"
+    place = _place(config)
     images, labels, names, problems = None, None, None, []
     try:
         images = read_idx(base / config.images)
@@ -107,8 +138,12 @@ def idx(config: IdxDataset, base: Path) -> Source:
     )
 
 
-def _idx_label_problems(config: IdxDataset, base: Path, labels: NDArray, images: NDArray | None) -> list[Problem]:
-    place, file = f"datasets[{config.name}].labels", base / config.labels
+def _place(config: IdxDataset | IdxProbes) -> str:
+    return f"{'probes' if isinstance(config, IdxProbes) else 'datasets'}[{config.name}]"
+
+
+def _idx_label_problems(config: IdxDataset | IdxProbes, base: Path, labels: NDArray, images: NDArray | None) -> list[Problem]:
+    place, file = f"{_place(config)}.labels", base / config.labels
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         return [
             Problem(place, f"{file} holds {labels.dtype} {labels.shape}, not one whole number an image", "name another file")
@@ -123,7 +158,7 @@ def _idx_label_problems(config: IdxDataset, base: Path, labels: NDArray, images:
         problems.append(Problem(place, f"{file} holds the class {low}", "classes count from 0"))
     if config.label_names is not None and high >= len(config.label_names):
         message = f"{len(config.label_names)} names for classes 0 ... {high}"
-        problems.append(Problem(f"datasets[{config.name}].label_names", message, f"give {high + 1}"))
+        problems.append(Problem(f"{_place(config)}.label_names", message, f"give {high + 1}"))
     elif config.label_names is None and high >= 1 << 16:
         problems.append(Problem(place, f"{file} holds the class {high:,}", "give label_names, one for each class"))
     return problems
@@ -131,12 +166,7 @@ def _idx_label_problems(config: IdxDataset, base: Path, labels: NDArray, images:
 
 def npz(config: NpzDataset, base: Path) -> Source:
     path = base / config.path
-    try:
-        with path.open("rb") as file:
-            images = read_archive(file, str(path))
-    except OSError as error:
-        message = f"{path} cannot be read ({error.strerror})"
-        raise ProbeError(Problem(f"datasets[{config.name}].path", message, "correct the path")) from error
+    images = open_archive(path, f"datasets[{config.name}]", config.split, config.layout)
     labels = names = None
     if images.labels is not None:
         names = tuple(dict.fromkeys(images.classes))
@@ -148,7 +178,7 @@ def npz(config: NpzDataset, base: Path) -> Source:
         names,
         stem=path.stem,
         paths=[path],
-        provenance=config.provenance or path.name,
+        provenance=noted(config.provenance or path.name, images.note),
         licence=config.licence,
     )
 
@@ -204,7 +234,9 @@ def _probes(config: ZooDataset) -> ZooProbes:
     return ZooProbes(name=config.name, kind="zoo", model=config.model)
 
 
-def _arrays(images: NDArray[np.uint8], labels, names, *, stem: str, paths: list[Path], provenance: str, licence: str) -> Source:
+def _arrays(
+    images: NDArray[np.uint8], labels, names, *, stem: str, paths: Sequence[Path], provenance: str, licence: str
+) -> Source:
     return Source(
         num_images=len(images),
         read=lambda index: images[index],

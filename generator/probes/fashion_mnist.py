@@ -6,23 +6,18 @@ Xiao, Rasul, Vollgraf 2017, *Fashion-MNIST: a Novel Image Dataset for Benchmarki
 from __future__ import annotations
 
 import hashlib
-import os
-import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
 
 from generator.errors import ProbeError, Problem
+from generator.probes.download import Report, cache_folder, fetch
 from generator.probes.idx import encode_idx, read_idx
 
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 SYSTEM_PACKAGE = "dataset-fashion-mnist"
 BASE_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
-_TIMEOUT_S = 30
-_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -76,11 +71,11 @@ class FashionMnist:
 
 
 def default_cache() -> Path:
-    """Where a download is kept: below the user's cache folder (XDG Base Directory)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnnscope" / "fashion-mnist"
+    """Where a download is kept."""
+    return cache_folder("fashion-mnist")
 
 
-def obtain(folder: Path | None, report: Callable[[str, int, int], None]) -> FashionMnist:
+def obtain(folder: Path | None, report: Report) -> FashionMnist:
     """The data set from `folder` if named, else from wherever it lies on this machine, else downloaded into the cache.
 
     report: as for `download`. Raises `ProbeError` naming the ways out if none of that works.
@@ -142,9 +137,7 @@ def _read(folder: Path, files: tuple[RemoteFile, ...]) -> dict[str, tuple[np.nda
     return found
 
 
-def download(
-    cache: Path, report: Callable[[str, int, int], None], base_url: str = BASE_URL, files: tuple[RemoteFile, ...] = FILES
-) -> None:
+def download(cache: Path, report: Report, base_url: str = BASE_URL, files: tuple[RemoteFile, ...] = FILES) -> None:
     """Fetches the files that are not yet in the folder `cache`, each kept only once its checksum is right.
 
     report: called with the file's name, the bytes that have come and the bytes that it has. Raises `ProbeError` naming the
@@ -152,23 +145,9 @@ def download(
     """
     way_out = ways_out("name a folder that has the files")
     for file in files:
-        if _path(cache, file) is not None:
-            continue
-        url = f"{base_url}{file.name}.gz"
-        try:
-            content = _fetch(url, file.num_bytes, lambda done, file=file: report(file.name, done, file.num_bytes))
-        except (OSError, HTTPException) as error:
-            raise ProbeError(Problem(url, f"the download failed: {error}", way_out)) from error
-        # MD5 because that is what the data's authors publish; `load` checks SHA-256 as well.
-        if hashlib.md5(content, usedforsecurity=False).hexdigest() != file.md5:
-            raise ProbeError(Problem(url, f"the download is damaged: its MD5 is not {file.md5}", way_out))
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            unfinished = cache / f"{file.name}.gz.partial"
-            unfinished.write_bytes(content)
-            os.replace(unfinished, cache / f"{file.name}.gz")
-        except OSError as error:
-            raise ProbeError(Problem(str(cache), f"cannot be written: {error.strerror}", way_out)) from error
+        if _path(cache, file) is None:  # `load` checks SHA-256 as well
+            path = cache / f"{file.name}.gz"
+            fetch([base_url + path.name], file.md5, path, report, way_out)
 
 
 def ways_out(first: str) -> str:
@@ -182,13 +161,3 @@ def ways_out(first: str) -> str:
 def _path(folder: Path, file: RemoteFile) -> Path | None:
     paths = (folder / f"{file.name}.gz", folder / file.name)
     return next((path for path in paths if path.is_file()), None)
-
-
-def _fetch(url: str, num_bytes: int, report: Callable[[int], None]) -> bytes:
-    """What `url` gives, at most one byte more than expected."""
-    content = bytearray()
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:  # noqa: S310 - the scheme is the caller's constant
-        while len(content) <= num_bytes and (chunk := response.read(min(_CHUNK, num_bytes + 1 - len(content)))):
-            content += chunk
-            report(len(content))
-    return bytes(content)

@@ -1,17 +1,19 @@
-"""Image files of one's own, by glob."""
+"""Image files of one's own, by glob or listed in a CSV file."""
 
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from generator.config.schema import FolderProbes
+from generator.config.schema import CsvProbes, FolderProbes
 from generator.errors import ProbeError, Problem
 from generator.naming import unique_slugs
 from generator.probes.images import Header, file_fingerprint, read_header, read_image
 from generator.probes.probe import Probe
 from generator.probes.selection import by_class
+from generator.probes.tables import read_table
 from generator.records import ProbeInfo
 
 
@@ -21,31 +23,43 @@ def list_folder(probe_set: FolderProbes, base: Path) -> tuple[Probe, ...]:
     A path that is a folder stands for the files in it (with `class_folders`: in its sub-folders). Hidden files are left out.
     Raises `ProbeError` where nothing matches, and with every file that is no image.
     """
-    files = _files(probe_set, base)
-    labels = [readable(Path(file).parent.name or base.resolve().name) for file in files]
-    if probe_set.class_folders:
-        kept = [index for index, _ in by_class(labels, probe_set.per_class)]
-        files, labels = [files[i] for i in kept], [labels[i] for i in kept]
+    if probe_set.per_class and not probe_set.class_folders:
+        place = f"probes[{probe_set.name}].per_class"
+        raise ProbeError(Problem(place, "without class folders there are no classes", "set class_folders: true"))
+    files = matching_files(probe_set.path, probe_set.class_folders, base, f"probes[{probe_set.name}]")
+    folders = [readable(Path(file).parent.name or base.resolve().name) for file in files] if probe_set.class_folders else None
+    return _listed(probe_set, base, files, folders)
+
+
+def list_csv(probe_set: CsvProbes, base: Path) -> tuple[Probe, ...]:
+    """The files that a CSV file lists, class by class where it has labels. Raises `ProbeError` with all that is wrong."""
+    path = base / probe_set.path
+    table = read_table(path, f"probes[{probe_set.name}]")
+    if probe_set.per_class and table.labels is None:
+        place = f"probes[{probe_set.name}].per_class"
+        raise ProbeError(Problem(place, f"{path} has no labels", "add a column `label`, or leave per_class out"))
+    return _listed(probe_set, path.parent, table.files, table.labels)
+
+
+def _listed(
+    probe_set: FolderProbes | CsvProbes, base: Path, files: Sequence[str], labels: Sequence[str] | None
+) -> tuple[Probe, ...]:
+    """A probe for each file, or for the first of each class."""
+    kept = [index for index, _ in by_class(labels, probe_set.per_class)] if labels else range(len(files))
+    files, classes = [files[i] for i in kept], [labels[i] if labels else None for i in kept]
     headers = _headers(files, base)
     stems = [readable(Path(file).stem) for file in files]
-    titles = [f"{label} {stem}" if probe_set.class_folders else stem for stem, label in zip(stems, labels, strict=True)]
-    names = unique_slugs(title.replace(".", "-") for title in titles)
+    titles = [f"{label} {stem}" if label else stem for stem, label in zip(stems, classes, strict=True)]
+    names = unique_slugs(title.replace(".", "-").replace("/", "-") for title in titles)
     return tuple(
-        _probe(probe_set, base, file, name, title, label if probe_set.class_folders else None, header)
-        for file, name, title, label, header in zip(files, names, titles, labels, headers, strict=True)
+        _probe(probe_set, base, file, name, title, label, header)
+        for file, name, title, label, header in zip(files, names, titles, classes, headers, strict=True)
     )
 
 
 def readable(name: str) -> str:
     """Names of files may be any bytes; those that are no UTF-8 become U+FFFD where a person reads them."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _files(probe_set: FolderProbes, base: Path) -> list[str]:
-    place = f"probes[{probe_set.name}]"
-    if probe_set.per_class and not probe_set.class_folders:
-        raise ProbeError(Problem(f"{place}.per_class", "without class folders there are no classes", "set class_folders: true"))
-    return matching_files(probe_set.path, probe_set.class_folders, base, place)
 
 
 def matching_files(pattern: str, class_folders: bool, base: Path, place: str) -> list[str]:
@@ -76,7 +90,15 @@ def _headers(files: list[str], base: Path) -> list[Header]:
     return headers
 
 
-def _probe(probe_set: FolderProbes, base: Path, file: str, name: str, title: str, label: str | None, header: Header) -> Probe:
+def _probe(
+    probe_set: FolderProbes | CsvProbes,
+    base: Path,
+    file: str,
+    name: str,
+    title: str,
+    label: str | None,
+    header: Header,
+) -> Probe:
     # An absolute path would tell every visitor of the site how its author's disk is laid out.
     shown = readable(Path(file).name if Path(file).is_absolute() else Path(file).as_posix())
     origin = f"{probe_set.provenance} ({shown})" if probe_set.provenance else shown

@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from generator.errors import ProbeError, Problem
+from generator.probes.unpacking import plausible_bytes
 
 DTYPES = {
     0x08: np.dtype(np.uint8),
@@ -39,8 +40,9 @@ def read_idx(path: Path) -> np.ndarray:
     try:
         with path.open("rb") as file:
             zipped = file.read(2) == _GZIP_MAGIC
+            num_bytes = file.seek(0, 2)
         with gzip.open(path, "rb") if zipped else path.open("rb") as stream:
-            return _parse(stream, str(path))
+            return _parse(stream, str(path), plausible_bytes(num_bytes) if zipped else math.inf)
     except FileNotFoundError:
         raise ProbeError(Problem(str(path), "no such file")) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -62,7 +64,7 @@ def encode_idx(values: np.ndarray) -> bytes:
     return header + values.astype(DTYPES[code]).tobytes()
 
 
-def _parse(stream: BinaryIO, place: str) -> np.ndarray:
+def _parse(stream: BinaryIO, place: str, max_bytes: float) -> np.ndarray:
     start = stream.read(4)
     if len(start) < 4:
         raise _unusable(place, f"truncated: an IDX file starts with 4 bytes, this one has {len(start)}")
@@ -80,18 +82,21 @@ def _parse(stream: BinaryIO, place: str) -> np.ndarray:
     shape = tuple(np.frombuffer(sizes, ">u4").tolist())
     dtype = DTYPES[code]
     expected = math.prod(shape) * dtype.itemsize
-    content = _read(stream, expected + 1)
+    content = _read(stream, min(expected, max_bytes) + 1)
+    if len(content) > max_bytes:
+        rule = f"it unpacks to {expected:,} bytes, more than a file of its size plausibly holds"
+        raise ProbeError(Problem(place, rule, "unpack it with gunzip"))
     if len(content) != expected:
         what = f"{dtype.name} of shape {shape} takes {expected:,} bytes after the header"
         fault = f"truncated: {len(content):,} are there" if len(content) < expected else "more are there"
         raise _unusable(place, f"{what}, {fault}")
-    return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def _read(stream: BinaryIO, limit: int) -> bytearray:
+def _read(stream: BinaryIO, limit: float) -> bytearray:
     """Up to `limit` bytes, piece by piece, because one `read(limit)` sets the whole limit aside before it looks."""
     content = bytearray()
-    while len(content) < limit and (chunk := stream.read(min(_CHUNK, limit - len(content)))):
+    while len(content) < limit and (chunk := stream.read(int(min(_CHUNK, limit - len(content))))):
         content += chunk
     return content
 

@@ -145,6 +145,68 @@ def test_16_bit_big_endian_tiff(tmp_path):
     np.testing.assert_array_equal(both(path)[..., 0], [[1, 255]])
 
 
+@pytest.mark.parametrize("highest", [1, 255])
+def test_floating_point_grey_is_scaled_from_0_1_or_rounded(tmp_path, highest):
+    path = tmp_path / "a.tiff"
+    levels = np.random.default_rng(0).random((3, 4)).astype(np.float32) * highest
+    levels[0, 0] = highest
+    Image.fromarray(levels).save(path)
+    expected = [[int(level / highest * 255 + 0.5) for level in row] for row in levels.astype(float).tolist()]
+    np.testing.assert_array_equal(both(path)[..., 0], expected)
+    assert read_header(path).note == "floating-point grey scaled to 8 bits"
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 255.5, np.nan, np.inf])
+def test_floating_point_grey_of_another_range_is_refused(tmp_path, wrong):
+    levels = np.full((3, 4), 0.5, np.float32)
+    levels[1, 1] = wrong
+    Image.fromarray(levels).save(tmp_path / "a.tiff")
+    with pytest.raises(ProbeError, match=r"floating-point numbers from .* save it as 8-bit PNG"):
+        read_image(tmp_path / "a.tiff")
+
+
+def test_what_reading_changes_is_said(tmp_path, monkeypatch):
+    def note(image, suffix="png", **options):
+        image.save(tmp_path / f"a.{suffix}", **options)
+        return read_header(tmp_path / f"a.{suffix}").note
+
+    plain = Image.fromarray(colours())
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    assert note(plain) == note(plain.convert("P")) == note(plain.convert("L")) == ""
+    assert note(plain.convert("RGBA")) == "transparency laid on white"
+    assert note(plain.convert("CMYK"), "tiff") == "CMYK turned into RGB"
+    assert note(plain, "jpg", exif=turned) == "turned as its EXIF data says"
+    monkeypatch.setattr(images, "ENOUGH_PX", 4)
+    assert note(plain.convert("RGBA"), exif=turned) == (
+        "transparency laid on white, turned as its EXIF data says, shrunk by averaging"
+    )
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "CMYK", "I;16", "F"])
+@pytest.mark.parametrize("enough_px", [100, 3])
+def test_band_by_band_is_the_same_as_all_at_once(tmp_path, monkeypatch, mode, enough_px):
+    path = tmp_path / "a.tiff"
+    random = np.random.default_rng(2)
+    if mode in ("I;16", "F"):
+        Image.fromarray(random.integers(0, 256, (14, 9)).astype(np.uint16 if mode == "I;16" else np.float32)).save(path)
+    elif mode in ("LA", "RGBA"):
+        Image.fromarray(random.integers(0, 256, (14, 9, len(mode)), np.uint8)).save(path)
+    else:
+        Image.fromarray(colours(14, 9)).convert(mode).save(path)
+    monkeypatch.setattr(images, "ENOUGH_PX", enough_px)
+    whole = read_image(path)
+    monkeypatch.setattr(images, "_BAND_PIXELS", 45)
+    np.testing.assert_array_equal(read_image(path), whole)
+    assert whole.shape[:2] == ((14, 9) if enough_px == 100 else (5, 3))
+
+
+def test_cie_lab_is_refused_by_name(tmp_path):
+    Image.new("LAB", (3, 2)).save(tmp_path / "a.tiff")
+    with pytest.raises(ProbeError, match=r"CIE L\*a\*b\*; save it as RGB"):
+        read_image(tmp_path / "a.tiff")
+
+
 def test_cmyk_becomes_rgb(tmp_path):
     path = tmp_path / "a.tiff"
     Image.new("CMYK", (3, 2), (255, 0, 0, 0)).save(path)
@@ -238,7 +300,7 @@ def bad_files(folder):
     png, jpeg = (encoded(Image.fromarray(colours(64, 64)), format) for format in ("PNG", "JPEG"))
     flipped = bytearray(png)
     flipped[len(png) // 2] ^= 0xFF
-    floats = encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF")
+    floats = encoded(Image.fromarray(-np.ones((4, 4), np.float32)), "TIFF")
     contents = {
         "empty.png": (b"", "the file is empty"),
         "text.png": (b"not an image at all", "no image"),

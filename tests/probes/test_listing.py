@@ -223,9 +223,10 @@ GREY = np.zeros((4, 8, 8), np.uint8)
 @pytest.mark.parametrize(
     ("arrays", "messages"),
     [
-        ({"images": np.zeros((4, 3, 8, 8), np.uint8)}, ["transpose(0, 2, 3, 1)"]),
-        ({"images": np.zeros((4, 1, 8, 8), np.uint8)}, ["transpose(0, 2, 3, 1)"]),
-        ({"images": GREY.astype(np.float32)}, ["float32, not uint8"]),
+        ({"images": GREY + np.float32(255.5)}, ["float32 from 255.5 to 255.5 is neither 0 ... 1 nor 0 ... 255"]),
+        ({"images": GREY - np.float32(1)}, ["from -1 to -1"]),
+        ({"images": GREY + np.float32(np.nan)}, ["not finite"]),
+        ({"images": np.zeros((4, 8, 8, 2), np.uint8)}, ["nor (n, 1 | 3, h, w)"]),
         ({"images": np.zeros((4, 8, 8, 4), np.uint8)}, ["transparency"]),
         ({"images": np.zeros((8, 8), np.uint8)}, ["neither (n, h, w)"]),
         ({"images": np.zeros((0, 8, 8), np.uint8)}, ["no pixels"]),
@@ -237,7 +238,7 @@ GREY = np.zeros((4, 8, 8), np.uint8)
             ["-1 ... 1 for 2 label_names"],
         ),
         ({"images": GREY, "labels": np.zeros(4, int), "label_names": np.zeros(2)}, ["give a list of texts"]),
-        ({"images": GREY.astype(int), "labels": np.zeros(4)}, ["int64, not uint8", "dtype is float64"]),
+        ({"images": GREY.astype(int) + 256, "labels": np.zeros(4)}, ["is not 0 ... 255", "dtype is float64"]),
         ({"images": np.uint8(1), "labels": np.zeros(1, int)}, ["neither (n, h, w)", "for 0 images"]),
     ],
 )
@@ -279,12 +280,15 @@ def test_damaged_archives(tmp_path):
     assert "no .npz archive" in problems_of(npz, tmp_path)[0]
 
 
-def test_archives_that_unpack_to_too_much_are_refused(monkeypatch):
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_archives_that_unpack_to_too_much_are_refused(monkeypatch, write):
     file = io.BytesIO()
-    np.savez_compressed(file, images=np.zeros((9, 100, 100), np.uint8))
-    monkeypatch.setattr("generator.probes.archive.MAX_BYTES", 50_000)
-    file.seek(0)
-    assert "unpacked" in problems_of(read_archive, file, "a.npz")[0]
+    write(file, images=np.zeros((9, 100, 100), np.uint8))
+    monkeypatch.setattr("generator.probes.unpacking._SMALL_BYTES", 10_000)
+    if write is np.savez:
+        assert read_archive(file, "a.npz").images.shape == (9, 100, 100, 1)
+        monkeypatch.setattr("generator.probes.unpacking.MAX_BYTES", 50_000)
+    assert "unpacked it has 90" in problems_of(read_archive, file, "a.npz")[0]
 
 
 # what ships with the zoo

@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from generator.sources.weights.damage import DamagedError
+from generator.unpickling import DamagedError
 
 #: Uncompressed bytes of an npz: at most this many times the file's size, or 64 MiB if that is more.
 _MAX_INFLATION = 100
@@ -93,7 +93,10 @@ def _read_npy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
         if version not in ((1, 0), (2, 0)):
             raise DamagedError(f"array {entry.filename!r} has the npy version {version}, which is not supported")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran_order, dtype = read(file, max_header_size=_MAX_HEADER_BYTES)
+        try:
+            shape, fortran_order, dtype = read(file, max_header_size=_MAX_HEADER_BYTES)
+        except Exception as error:  # NumPy takes the header for Python and raises whatever its tokeniser and parser meet
+            raise DamagedError(f"the header of array {entry.filename!r} is damaged") from error
         if dtype.hasobject:
             rule = f"array {entry.filename!r} holds Python objects, which could run code; nothing of it was read"
             raise DamagedError(rule, "save only arrays of numbers")

@@ -13,8 +13,8 @@ import numpy as np
 
 from generator.errors import Problem, WeightsError
 from generator.sources.weights.array_files import read_msgpack, read_npz, read_safetensors
-from generator.sources.weights.damage import DamagedError, ForeignGlobalError
 from generator.sources.weights.torch_file import is_pickle_entry, read_legacy, read_zip
+from generator.unpickling import DamagedError, ForeignGlobalError
 
 Format = Literal["pth (zip)", "pth (legacy)", "safetensors", "msgpack", "npz"]
 
@@ -70,12 +70,14 @@ def _zip_format(path: Path) -> Format:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (*_ZIP_ERRORS, ValueError) as error:
-        raise WeightsError(Problem(str(path), f"the archive cannot be read ({error})", _INCOMPLETE)) from error
+        raise WeightsError(Problem(str(path), f"the archive cannot be read ({_reason(error)})", _INCOMPLETE)) from error
     if any(map(is_pickle_entry, names)):
         return "pth (zip)"
     if any(name.endswith(".npy") for name in names):
         return "npz"
-    what = "a Keras model" if "model.weights.h5" in names else f"a zip archive ({', '.join(names[:4]) or 'without entries'})"
+    what = (
+        "a Keras model" if "model.weights.h5" in names else f"a zip archive ({', '.join(names[:4])[:200] or 'without entries'})"
+    )
     raise WeightsError(Problem(str(path), f"this is {what}, not a checkpoint that can be read", _KNOWN))
 
 
@@ -102,15 +104,14 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
         raise WeightsError(
             Problem(
                 str(path),
-                f"the pickle in it refers to {error.name}, which could run code; it was refused and nothing was run",
+                f"the pickle in it refers to {error.name[:200]}, which could run code; it was refused and nothing was run",
                 "save only the tensors: torch.save(model.state_dict(), path), or use safetensors",
             )
         ) from error
     except DamagedError as error:
-        raise WeightsError(Problem(str(path), f"cannot be read as {kind}: {error}", error.way_out)) from error
+        raise WeightsError(Problem(str(path), f"cannot be read as {kind}: {_reason(error)}", error.way_out)) from error
     except (*_ZIP_ERRORS, ValueError) as error:
-        reason = str(error) or type(error).__name__
-        raise WeightsError(Problem(str(path), f"cannot be read as {kind}: {reason}", _INCOMPLETE)) from error
+        raise WeightsError(Problem(str(path), f"cannot be read as {kind}: {_reason(error)}", _INCOMPLETE)) from error
     if not tensors:
         raise WeightsError(Problem(str(path), "the checkpoint holds no tensors", "save the model's parameters into it"))
     return tensors
@@ -130,6 +131,12 @@ def _read(kind: Format, content: bytes) -> dict[str, np.ndarray]:
         case "npz":
             with zipfile.ZipFile(BytesIO(content)) as archive:
                 return read_npz(archive, len(content))
+
+
+def _reason(error: Exception) -> str:
+    """What an error says; of a damaged file it may quote kilobytes."""
+    text = str(error) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]} ..."
 
 
 def _unreadable(path: Path, error: OSError) -> WeightsError:

@@ -17,8 +17,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from generator.sources.weights.damage import DamagedError
-from generator.sources.weights.pickle_machine import Function, unpickle
+from generator.unpickling import DamagedError, Function, unpickle
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -67,10 +66,11 @@ def _is_count(value: Any) -> bool:
 
 
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> TensorRef:
-    counts = [offset, *shape, *strides]
-    if not isinstance(storage, StorageRef) or not all(map(_is_count, counts)):
+    if len(shape) != len(strides) or len(shape) > _MAX_DIMENSIONS:
+        raise DamagedError("a tensor's shape and strides do not fit each other")
+    if not isinstance(storage, StorageRef) or not all(map(_is_count, [offset, *shape, *strides])):
         raise DamagedError("a tensor's storage, offset, shape or strides are not what they should be")
-    if len(shape) != len(strides) or len(shape) > _MAX_DIMENSIONS or math.prod(n for n in shape if n) >= 2**62:
+    if math.prod(n for n in shape if n) >= 2**62:
         raise DamagedError("a tensor's shape and strides do not fit each other")
     return TensorRef(storage, offset, tuple(shape), tuple(strides))
 
