@@ -5,6 +5,7 @@ OUT    ?= site
 PORT   ?= 8000
 JOBS   ?=
 DATA   ?=
+EXTRAS ?=
 PYTHON ?=
 
 PY     := .venv/bin/python
@@ -12,9 +13,10 @@ BASE   := .venv/.installed
 TEST   := .venv/.installed-test
 CONF   := .venv-conformance/.installed
 PINS   := pyproject.toml constraints.txt .ci/venv
+KNOWN  := onnx keras torch hub
 
 .DEFAULT_GOAL := help
-.PHONY: help gallery serve train-fashion test lint bench bench-peers conformance clean
+.PHONY: help gallery serve train-fashion extras test lint bench bench-peers conformance clean
 .DELETE_ON_ERROR:
 
 ##@ Gallery
@@ -28,6 +30,11 @@ serve: ## Show OUT at http://127.0.0.1:PORT/ (a double click on OUT/index.html d
 
 train-fashion: $(BASE) ## Train the Fashion CNN anew; DATA is a folder with Fashion-MNIST's IDX files
 	@.venv/bin/cnnscope train-fashion $(if $(DATA),--data $(DATA))
+
+extras: $(BASE) ## Install what networks of other frameworks need, such as EXTRAS='onnx keras'
+	@[ -n '$(strip $(EXTRAS))' ] && [ -z '$(filter-out $(KNOWN),$(EXTRAS))' ] || \
+	  { echo "EXTRAS names some of: $(KNOWN)" >&2; exit 2; }
+	@for extra in $(EXTRAS); do PYTHON='$(PYTHON)' .ci/venv $$extra || exit; done
 
 ##@ Development
 test: $(TEST) ## Run all tests, in a real browser too
@@ -63,6 +70,7 @@ help: ## Show this list
 	  'PORT=$(PORT)' 'where make serve listens' \
 	  'JOBS=$(JOBS)' 'how many tasks run at once' \
 	  'DATA=$(DATA)' "a folder with Fashion-MNIST's IDX files" \
+	  'EXTRAS=$(EXTRAS)' 'some of: $(KNOWN)' \
 	  'PYTHON=$(PYTHON)' 'the interpreter of .venv, 3.11 or newer'
 
 $(BASE): $(PINS)

@@ -46,11 +46,13 @@ def reference_problems(data: Data, spot: Spot) -> Iterator[Problem]:
                 yield Problem(spot((*keys, key)), f"no dataset {dataset!r}", way_out)
         if model.get("dataset") is None:
             yield from _dataset_needed(model, keys, spot)
-    for keys, entry in _entries(data, "datasets"):
+    for keys, entry in [*_entries(data, "probes"), *_entries(data, "datasets")]:
         if entry.get("kind") == "idx" and entry.get("label_names") is not None and entry.get("labels") is None:
             yield Problem(
                 spot((*keys, "label_names")), "names of classes, but no `labels`", "name the IDX file with the labels"
             )
+        if entry.get("kind") == "published" and entry.get("labels") == "coarse" and entry.get("dataset") != "cifar100":
+            yield Problem(spot((*keys, "labels")), "only cifar100 has coarse labels", "leave `labels` out")
 
 
 def _chosen_probes(chosen: Any, keys: Keys, sets: list[str], spot: Spot) -> Iterator[Problem]:
@@ -93,9 +95,12 @@ def file_problems(data: Data, base: Path, spot: Spot) -> Iterator[Problem]:
         for keys, entry in _entries(data, section):
             if entry.get("kind") == "folder":
                 yield from _pattern_problems(entry.get("path"), (*keys, "path"), base, spot)
-            if entry.get("kind") == "npz":
+            if entry.get("kind") in ("npz", "csv"):
                 yield from _file_problems(entry.get("path"), (*keys, "path"), base, spot)
-            if section == "datasets" and entry.get("kind") == "idx":
+            if entry.get("kind") == "published" and isinstance(text := entry.get("path"), str) and not _exists(base, text):
+                rule = f"no folder or file {text!r}"
+                yield Problem(spot((*keys, "path")), rule, f"leave it out to have it fetched; {_paths_start(base)}")
+            if entry.get("kind") == "idx":
                 yield from _file_problems(entry.get("images"), (*keys, "images"), base, spot)
                 yield from _file_problems(entry.get("labels"), (*keys, "labels"), base, spot)
             if section == "models":
@@ -120,6 +125,8 @@ def _source_problems(source: Mapping[str, Any], keys: Keys, base: Path, spot: Sp
         yield Problem(spot(keys), rule, "name the module's class or function, or a .pt2 file")
     if source.get("hub") is not None and weights is not None:
         yield Problem(spot((*keys, "hub")), "weights come from a file or from the hub, not from both", "leave one of them out")
+    if source.get("revision") is not None and source.get("hub") is None:
+        yield Problem(spot((*keys, "revision")), "a revision belongs to a repository", "name one with `hub:`, or leave it out")
 
 
 def preprocessing_problems(data: Data, spot: Spot) -> Iterator[Problem]:
@@ -180,6 +187,10 @@ def _pattern_problems(pattern: Any, keys: Keys, base: Path, spot: Spot) -> Itera
     matches = () if "\0" in pattern else glob.iglob(os.path.join(glob.escape(str(base)), pattern), recursive=True)
     if not any(True for _ in matches):
         yield Problem(spot(keys), f"nothing matches {pattern!r}", _paths_start(base))
+
+
+def _exists(base: Path, text: str) -> bool:
+    return os.path.exists(base / text)
 
 
 def _listing(folder: Path, name: str) -> str:

@@ -14,10 +14,12 @@ def run() -> list[Measurement]:
     """Batches of 20 images (bounded) and of one (for information)."""
     import jax
 
+    from generator.build.devices import use_every_core
     from generator.config.sources import ZooSource
     from generator.network.execute import Network
     from generator.sources import load
 
+    use_every_core()  # as builds do
     model = load(ZooSource(kind="zoo", name="efficientnet_lite0"), Path())
     network = Network(model.apply, model.params, model.input_shape)
     return [*_compare(model, network, jax.jit(model.apply), 20, AT_LEAST), *_compare(model, network, jax.jit(model.apply), 1)]

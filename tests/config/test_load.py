@@ -145,6 +145,11 @@ def test_later_stages_can_name_places(tmp_path):
         (model(source="{kind: zoo, name: n, weights: .}"), "models[0].source.weights: '.' is a folder, not a file"),
         (model(source="{kind: zoo, name: n, weights: b/n.pth}"), "no file 'b/n.pth'; there is no folder"),
         (model(source="{kind: zoo, name: n, weights: ''}"), "models[0].source.weights: is empty"),
+        (
+            model(source="{kind: zoo, name: n, hub: timm/n, weights: a.yaml}"),
+            "models[0].source.hub: weights come from a file or from the hub, not from both; leave one",
+        ),
+        (model(source="{kind: zoo, name: n, revision: main}"), "models[0].source.revision: a revision belongs to a repository"),
         (model(labels="names.txt"), "a.yaml:2: models[0].labels: no file 'names.txt'"),
         (model(labels='"a\\0b"'), "a.yaml:2: models[0].labels: no file 'a\\x00b'"),
         (model(labels="[]"), "a.yaml:2: models[0].labels: is empty"),

@@ -33,7 +33,7 @@ from urllib.parse import quote
 from generator.sources.python_files import source_files
 
 ROOT = Path(__file__).resolve().parents[2]
-SUITES = ("torch_behaviour", "torchvision_models", "keras_applications", "onnx_operators", "forward_speed")
+SUITES = ("torch_behaviour", "torchvision_models", "zoo_models", "keras_applications", "onnx_operators", "forward_speed")
 LIBRARIES = ("jax", "jaxlib", "numpy", "torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "keras", "timm")
 FAILED, UNFINISHED = 1, 3
 

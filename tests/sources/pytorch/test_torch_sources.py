@@ -126,9 +126,9 @@ def test_a_whole_pickled_module_is_refused_with_the_way_out(base, torch_files):
 
 def test_without_pytorch_the_way_out_is_told(base, monkeypatch):
     monkeypatch.setitem(extras.MODULES, "torch", ("no_such_framework",))
-    said = "net:Net: this needs no_such_framework, which is not installed; pip install 'cnnscope[torch]'"
+    said = f"net:Net: this needs no_such_framework, which is not installed; {extras.way_out('torch')}"
     assert problems(base, module="net:Net") == said
-    with pytest.raises(ConfigError, match="cnnscope"):
+    with pytest.raises(ConfigError, match="this needs no_such_framework"):
         load(source(module="net:Net"), base)
 
 
