@@ -1,0 +1,1 @@
+"""Networks of the example configurations, and how they are trained."""
