@@ -50,6 +50,8 @@ APPLICATION_LAYERS = {
 _TRANSPARENT = re.compile(r"InputLayer|Random\w*|ZeroPadding2D|Resizing|CenterCrop|Dropout|Activation")
 #: For which Keras 2 wrote `groups`, which Keras 3 refuses.
 _UNGROUPED = {"DepthwiseConv2D", "SeparableConv2D", "Conv2DTranspose"}
+#: Optimizer, loss and metrics, often somebody's own; never read.
+_TRAINING = "compile_config"
 _MAX_LAYERS = 20_000
 _MAX_NAMED = 12
 _REDUCED = re.compile(r"(mixed_)?b?float(16|64)")
@@ -88,14 +90,14 @@ def _problem(section: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _objects(config: Any) -> Iterator[dict[str, Any]]:
-    """Every dictionary with a `class_name`, in the order they are written, however deep."""
+    """Every dictionary with a `class_name`, in the order they are written, however deep; none of what `modernise` drops."""
     stack = [config]
     while stack:
         value = stack.pop()
         if isinstance(value, dict):
             if "class_name" in value:
                 yield value
-            stack.extend(reversed(list(value.values())))
+            stack.extend(reversed([item for key, item in value.items() if key != _TRAINING]))
         elif isinstance(value, list):
             stack.extend(reversed(value))
 
@@ -223,7 +225,7 @@ def modernise(model: dict[str, Any]) -> dict[str, Any]:
             elif isinstance(item, str) and item in slashed:
                 value[key] = item.replace("/", "_")
         if isinstance(value, dict):
-            value.pop("compile_config", None)
+            value.pop(_TRAINING, None)
             _in_float32(value)
             if "class_name" in value:
                 _modernise_layer(value)

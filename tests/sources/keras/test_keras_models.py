@@ -240,6 +240,22 @@ def test_grey_images(tmp_path):
     np.testing.assert_allclose(outputs(loaded, images), model(images), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_trained_models(suffix, tmp_path):
+    """Optimizer, loss and metrics are of no concern, be they somebody's own."""
+    model = filled(norms())
+
+    def loss(truth, found):
+        return keras.ops.mean(keras.ops.square(truth - found))
+
+    model.compile(optimizer=keras.optimizers.AdamW(1e-2), loss=loss, metrics=["accuracy", keras.metrics.AUC()])
+    model.fit(some_images(), np.ones((2, 4), np.float32), epochs=1, verbose=0)
+    path = tmp_path / f"model{suffix}"
+    model.save(path)
+    images = some_images(seed=2)
+    np.testing.assert_allclose(outputs(loaded_from(path), images), model(images), rtol=1e-4, atol=1e-5)
+
+
 def test_mixed_precision_runs_in_float32(tmp_path):
     model = filled(mixed())
     model.save(tmp_path / "model.keras")
