@@ -72,7 +72,8 @@ def _relocate(data: Any, names: Mapping[str, str]) -> Iterable[str]:
 
 def model_content(model: ModelPlan, graph: Graph, featured: Mapping[str, Sequence[int]], pictures: Pictures) -> ModelContent:
     """What pages show of one model. featured: units by layer."""
-    layers = model.layers(graph)
+    choice = model.choice(graph)
+    layers = choice.layers
     view_tasks = list(model.view_tasks(graph))
     found = {}
     for view in (*LAYER_VIEWS, *MAP_VIEWS):
@@ -100,6 +101,7 @@ def model_content(model: ModelPlan, graph: Graph, featured: Mapping[str, Sequenc
         graph=graph,
         labels=model.labels,
         layers=tuple(layer.name for layer in layers),
+        choice=choice.sentence,
         filters={record.layer: record for record in found["filters"]},
         feature_maps=found["feature_maps"],
         probes=tuple(pictures.record(model.probe_task(probe).id, RECORD, ProbePictures) for probe in model.probes),

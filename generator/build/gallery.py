@@ -208,7 +208,7 @@ class Gallery:
             return {OUTLINE: json.dumps(plan, sort_keys=True).encode()}
 
         parameters = {
-            "config": digest.of_bytes(self.loaded.path.read_bytes()),
+            "config": digest.of_bytes(self.loaded.text.encode()),
             "models": digest.of_json([self._facts(model, graph) for model, graph in self._models(graphs)]),
             "featured": digest.of_json(featured),
             "code": digest.of_code("generator.pages.outline", "generator.views.quirks"),
@@ -219,8 +219,10 @@ class Gallery:
         return Task("outline", parameters, uses, run=run)
 
     def _facts(self, model: ModelPlan, graph: Graph) -> list:
-        layers = [layer.name for layer in model.layers(graph)]
-        return [model.info(graph).model_dump(mode="json"), graph.model_dump(mode="json"), model.labels, layers]
+        choice = model.choice(graph)
+        layers = [layer.name for layer in choice.layers]
+        info = model.info(graph).model_dump(mode="json")
+        return [info, graph.model_dump(mode="json"), model.labels, layers, choice.sentence]
 
     def _page_tasks(
         self, plan: Mapping, graphs: Mapping[str, Graph], featured: Featured, artifacts: Mapping[str, Artifact]
@@ -262,7 +264,7 @@ class Gallery:
             ),
             color_tables=tuple(map(ColorTable.model_validate, json.loads(pictures.artifacts["colormaps"].read(TABLES)))),
             versions=digest.versions("cnnscope", *LIBRARIES),
-            config_text=self.loaded.path.read_text(encoding="utf-8"),
+            config_text=self.loaded.text,
         )
 
     def _site_files(self, plan: Mapping, runner: Runner) -> dict[str, site.SiteFile]:

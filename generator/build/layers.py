@@ -26,10 +26,12 @@ _CANNOT = "a layer's values must be `(c,)` or `(h, w, c)` real numbers to be dra
 
 @dataclass(frozen=True)
 class Choice:
-    """layers: in the graph's order. sentence: how many there are and why these, for people."""
+    """layers: in the graph's order. sentence: how many there are and why these, for people. hint: how to have more of them, for
+    the configuration's author, or empty."""
 
     layers: tuple[Layer, ...]
     sentence: str
+    hint: str
 
 
 def chosen(graph: Graph, wanted: str | Sequence[str], place: Callable[[int | None], str]) -> Choice:
@@ -46,7 +48,9 @@ def chosen(graph: Graph, wanted: str | Sequence[str], place: Callable[[int | Non
     layers = tuple(layer for layer in drawable if layer.name in names)
     if not layers:
         raise ConfigError(Problem(place(None), "no layer is left", "take fewer away with `!`"))
-    return Choice(layers, _sentence(graph, drawable, layers, by_default=list(entries) == ["default"]))
+    by_default = list(entries) == ["default"]
+    hint = "Write `layers: all` for all." if by_default and len(layers) < len(drawable) else ""
+    return Choice(layers, _sentence(graph, drawable, layers, by_default=by_default), hint)
 
 
 def is_drawable(layer: Layer) -> bool:
@@ -150,7 +154,7 @@ def _sentence(graph: Graph, drawable: Sequence[Layer], layers: Sequence[Layer], 
         text = f"{are}."
     elif by_default:
         why = "the first, the last at each resolution, where paths meet, and the outputs" if shown < MOST else "the main ones"
-        text = f"{are}: {why}. Write `layers: all` for all."
+        text = f"{are}: {why}."
     else:
         text = f"{are}, as the configuration says."
     left_out = total - len(drawable)

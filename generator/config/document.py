@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ _Loader.add_implicit_resolver(_TAG + "float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d
 class Document:
     """data: dicts with text keys, lists, and scalars. lines: 1-based, by path of keys; the document itself is `()`."""
 
+    text: str
     data: dict[str, Any]
     lines: dict[Keys, int]
     problems: tuple[Problem, ...]
@@ -53,16 +54,23 @@ def key_path(keys: Keys) -> str:
     return text.removeprefix(".")
 
 
-def place(path: Path, lines: dict[Keys, int], keys: Keys) -> str:
-    """`configs/a.yaml:14: models[0].layers[2]`; what is not in the file has the line of what it is missing from."""
+def place(path: Path, lines: Mapping[Keys, int], keys: Keys) -> str:
+    """`configs/a.yaml:14: models[0].layers[2]`; what is not in the file has the line of what it is missing from.
+
+    Without `lines`, as for text that nobody sees, the path alone.
+    """
     known = next(keys[:end] for end in range(len(keys), -1, -1) if end == 0 or keys[:end] in lines)
-    spot = f"{path}:{lines.get(known, 1)}"
+    spot = f"{path}:{lines.get(known, 1)}" if lines else str(path)
     return f"{spot}: {key_path(keys)}" if keys else spot
 
 
 def read_document(path: Path) -> Document:
     """Raises ConfigError where the file cannot be read as one YAML mapping; smaller faults are in `problems`."""
-    text = _read_text(path)
+    return parse_document(_read_text(path), path)
+
+
+def parse_document(text: str, path: Path) -> Document:
+    """path: what problems name. Raises ConfigError where text is no YAML mapping; smaller faults are in `problems`."""
     loader = _Loader("")
     try:
         loader = _Loader(text)
@@ -87,7 +95,7 @@ def read_document(path: Path) -> Document:
         raise _refusal(f"{path}:{_line(node)}", f"expected keys such as `models:`, got {found}", "see configs/default.yaml")
     reader = _Reader(path)
     data = reader.value(node, ())
-    return Document(data, {(): 1, **reader.lines}, tuple(reader.problems))
+    return Document(text, data, {(): 1, **reader.lines}, tuple(reader.problems))
 
 
 def _read_text(path: Path) -> str:

@@ -31,16 +31,17 @@ class ModelContent(Record):
     """Everything the pages of one model show. Every `Picture.file` is a path from the site's root.
 
     labels: names of the classes, in the order of the outputs. layers: names with a page of their own, in the graph's order.
-    filters: by layer. feature_maps: one for each layer, probe and value. probes: the first one is what a page opens with.
-    predictions: by probe. feature_vis, exemplars, responses, tuning: by layer, where they were made. wires: by node
-    of the graph. images: those that occur as exemplars; class_images: those that stand for classes and their mistakes. quirks:
-    most surprising first. unit_pages: by layer, the units with a page of their own.
+    choice: how many these are and why, in a sentence. filters: by layer. feature_maps: one for each layer, probe and value.
+    probes: the first one is what a page opens with. predictions: by probe. feature_vis, exemplars, responses, tuning: by layer,
+    where they were made. wires: by node of the graph. images: those that occur as exemplars; class_images: those that stand for
+    classes and their mistakes. quirks: most surprising first. unit_pages: by layer, the units with a page of their own.
     """
 
     info: ModelInfo
     graph: Graph
     labels: tuple[str, ...] | None
     layers: tuple[str, ...]
+    choice: str
     filters: dict[str, Filters]
     feature_maps: list[FeatureMaps]
     probes: tuple[ProbePictures, ...]

@@ -50,7 +50,10 @@ class ProbeCard(Record):
 
 
 class ModelView(Record):
-    """mosaic: visualisations from early to late, else maps. hierarchy: the way to that page; ways: to the model's others."""
+    """mosaic: visualisations from early to late, else maps. hierarchy: the way to that page; ways: to the model's others.
+
+    choice: which of the layers have a page, and why these.
+    """
 
     frame: Frame
     title: str
@@ -61,6 +64,7 @@ class ModelView(Record):
     ways: tuple[Link, ...]
     quirks: tuple[QuirkLine, ...]
     architecture: architecture.Architecture
+    choice: str
     layers: tuple[LayerRow, ...]
     probes: tuple[ProbeCard, ...]
     seen: tuple[str, ...]
@@ -94,6 +98,7 @@ def model_page(gallery: Gallery, model: Model) -> Page:
             lambda layer: _href(model, page, layer.name),
             {name: health_words.badges(found) for name, found in model.health.items()},
         ),
+        choice=model.content.choice,
         layers=rows,
         probes=tuple(probe_card(model, page, place) for place in range(len(model.content.probes))),
         seen=wording.preprocessing(info.preprocessing),

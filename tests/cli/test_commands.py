@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from generator import cli
+from generator.cli import galleries
 from tests.tiny_gallery import run
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("build", "check", "why", "list", "inspect", "links", "clean", "ship-findings", "train-fashion")
+COMMANDS = ("build", "init", "check", "doctor", "why", "list", "inspect", "links", "clean", "ship-findings", "train-fashion")
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
@@ -105,7 +106,7 @@ def test_why_of_a_task_that_is_not_there(tiny):
 
 def test_why_takes_a_task_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "DEFAULT_CONFIG", Path("gallery.yaml"))
+    monkeypatch.setattr(galleries, "DEFAULT_CONFIG", Path("gallery.yaml"))
     assert "gallery.yaml: no such file" in run("why", "outline").err
 
 

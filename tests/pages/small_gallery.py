@@ -289,6 +289,7 @@ def model(
         graph=net,
         labels=labels,
         layers=tuple(layer.name for layer in net.layers),
+        choice=f"All {len(net.layers)} layers are shown.",
         filters={layer.name: filters(files, layer, look, inputs) for layer, look, inputs in looks},
         feature_maps=maps,
         probes=tuple(probes),
