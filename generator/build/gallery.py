@@ -31,6 +31,7 @@ from generator.pages.outline import outline
 from generator.pages.rendering import render
 from generator.probes import Probe
 from generator.probes.datasets import Dataset, open_dataset
+from generator.probes.download import Report, silent
 from generator.records import ColorTable
 
 OUTLINE = "outline.json"
@@ -57,9 +58,9 @@ class Summary:
 class Gallery:
     """The gallery of one configuration. Making one finds weights and probes and reports all that is wrong with them at once."""
 
-    def __init__(self, loaded: LoadedConfig, store: Store):
+    def __init__(self, loaded: LoadedConfig, store: Store, downloading: Report = silent):
         self.loaded, self.store = loaded, store
-        self.models = _plan_models(loaded, store)
+        self.models = _plan_models(loaded, store, downloading)
         self._lock = threading.Lock()
         self._pages: dict[str, Page] | None = None
         self._pictures: dict[str, tuple[str, str]] = {}
@@ -293,15 +294,15 @@ def _tables(_: Inputs) -> Files:
     return {TABLES: json.dumps([table.model_dump() for table in svg_tables()]).encode()}
 
 
-def _plan_models(loaded: LoadedConfig, store: Store) -> tuple[ModelPlan, ...]:
+def _plan_models(loaded: LoadedConfig, store: Store, downloading: Report) -> tuple[ModelPlan, ...]:
     sets: dict[str, tuple[Probe, ...]] = {}
     datasets: dict[str, Dataset] = {}
 
     def list_set(probe_set: ProbeSetConfig) -> None:
-        sets[probe_set.name] = probes.list_probes(probe_set, loaded.base)
+        sets[probe_set.name] = probes.list_probes(probe_set, loaded.base, downloading)
 
     def open_set(dataset: DatasetConfig) -> None:
-        datasets[dataset.name] = open_dataset(dataset, loaded.base, sets)
+        datasets[dataset.name] = open_dataset(dataset, loaded.base, sets, downloading)
 
     def plan(index: int) -> ModelPlan:
         return plan_model(loaded, index, sets, datasets, store.root / "compiled")

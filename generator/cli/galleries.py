@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from generator.cli.progress import downloading
 from generator.config.load import LoadedConfig, load, parse
 from generator.errors import Problem, UserError
 from generator.starting.networks import Named, is_config
@@ -21,7 +22,7 @@ _OF_NETWORKS = ("images", "dataset", "labels", "weights", "kind", "input_shape")
 
 def add_network_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """What names a network: the argument `network` (without `required`, also a configuration) and the options for it."""
-    forms = "a network: model.onnx, .keras, .h5 or .pt2, keras.applications.NAME, zoo:NAME, package.file:Name"
+    forms = "a network: model.onnx, .keras, .h5 or .pt2, keras.applications.NAME, zoo:NAME, hub:OWNER/MODEL, package.file:Name"
     what = forms if required else f"YAML file (default: configs/default.yaml), or {forms}"
     parser.add_argument("network", nargs=None if required else "?", help=what, metavar="NETWORK" if required else "CONFIG")
     parser.add_argument("--images", help="images to look at: a folder, class folders, a pattern, a file (default: what ships)")
@@ -60,7 +61,7 @@ def gallery_of(options: argparse.Namespace, say: Callable[[str], None] = lambda 
         named = getattr(options, "network", None)
         _refuse_network_options(options, named)
         path = options.config if "config" in options else named and Path(named)
-        return Gallery(load(path or default_config()), Store(options.store))
+        return Gallery(load(path or default_config()), Store(options.store), downloading())
     text = started_text(options, Path(), say)
     return Gallery(_parsed(options, text, Path()), Store(options.store))
 

@@ -49,5 +49,17 @@ class BuildProgress:
             self._console.print(f"{self._finished} of {self._total} tasks done ({task})", markup=False)
 
 
+def downloading() -> Callable[[str, int, int], None]:
+    """Says once for each file that it comes, and how large it is: the published datasets' files take minutes."""
+    console, said = Console(stderr=True, highlight=False, soft_wrap=True), set()
+
+    def report(name: str, _: int, total: int) -> None:
+        if name not in said:
+            said.add(name)
+            console.print(f"Downloading {name}{f' ({total / 1e6:.1f} MB)' if total else ''}", markup=False)
+
+    return report
+
+
 def waiting(console: Console, out: Path) -> Callable[[], None]:
     return lambda: console.print(f"Another build is writing to {out}; waiting for it.", markup=False)

@@ -21,6 +21,10 @@ _AS_GOOD = 0.05
 FEWEST, FEWEST_FOR_CHANCE = 8, 20
 #: Of the way from chance to perfection: less is guessing; more, in another order, is no accident.
 _GUESSING, _ORDERED = 0.1, 0.6
+#: Of all images, what another order must name rightly besides, and how likely chance may make that.
+_ORDER_GAIN, _ORDER_CHANCE = 0.1, 1e-3
+#: Images of each class, without which any order could be found.
+_PER_CLASS = 4
 #: Names of classes that are written out.
 _MOST_LISTED = 20
 
@@ -57,14 +61,20 @@ def better_by_labels(
 
 
 def in_another_order(truth: NDArray[np.integer], named: NDArray[np.integer], labels: Sequence[str]) -> list[Finding]:
-    """Whether a network that names next to nothing rightly names most rightly if its outputs are the classes in another order.
+    """Whether a network names far more rightly if its outputs are the classes in another order, and then most of them.
 
-    truth, named: `(n,)`, the class of each image and the one that the network names; labels: of all outputs.
+    truth, named: `(n,)`, the class of each image and the one that the network names; labels: of all outputs. The order is
+    found in the same images that it is judged by; so it must be better by far.
     """
-    order = _order(truth, named)
-    if not _guesses(truth, named, labels) or not order or _above_chance(order[0], len(truth), len(labels)) < _ORDERED:
+    if len(truth) < max(FEWEST_FOR_CHANCE, _PER_CLASS * len(np.unique(truth))):
         return []
-    right, meant = order
+    meant = _order(truth, named, len(labels))
+    stated, ordered = named == truth, np.array([meant.get(int(output), -1) for output in named]) == truth
+    right, (gained, lost) = int(ordered.sum()), _apart(ordered, stated)
+    if _above_chance(right, len(truth), len(labels)) < _ORDERED or gained - lost < _ORDER_GAIN * len(truth):
+        return []
+    if by_chance(gained, lost) > _ORDER_CHANCE:
+        return []
     renamed = [labels[meant.get(index, index)] for index in range(len(labels))]
     if len(set(renamed)) == len(labels) <= _MOST_LISTED:
         fix = f"Write `labels: {json.dumps(renamed, ensure_ascii=False)}`, if that is the order of the outputs."
@@ -98,16 +108,16 @@ def _above_chance(right: int, num_images: int, num_classes: int) -> float:
     return (right / num_images - 1 / num_classes) / (1 - 1 / num_classes)
 
 
-def _order(truth: NDArray[np.integer], named: NDArray[np.integer]) -> tuple[int, dict[int, int]] | None:
-    """How many would be right if each output were the class that it is mostly named for, and these; None if two outputs or two
-    classes claimed the same."""
-    meant, right = {}, 0
-    for index in np.unique(truth):
-        outputs, counts = np.unique(named[truth == index], return_counts=True)
-        best = int(counts.argmax())
-        meant[int(outputs[best])] = int(index)
-        right += int(counts[best])
-    return (right, meant) if len(meant) == len(np.unique(truth)) else None
+def _order(truth: NDArray[np.integer], named: NDArray[np.integer], num_outputs: int) -> dict[int, int]:
+    """The classes of some outputs, one for each class there is, with which most images are named rightly."""
+    from scipy.optimize import linear_sum_assignment
+
+    classes, place = np.unique(truth, return_inverse=True)
+    counts = np.zeros((num_outputs, len(classes)), int)
+    np.add.at(counts, (named, place), 1)
+    counts[classes, np.arange(len(classes))] += counts[classes, np.arange(len(classes))] > 0  # of equals, the stated order
+    outputs, chosen = linear_sum_assignment(counts, maximize=True)
+    return {int(output): int(classes[index]) for output, index in zip(outputs, chosen, strict=True)}
 
 
 def _pairs(meant: Mapping[int, int], labels: Sequence[str]) -> str:

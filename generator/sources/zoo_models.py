@@ -17,6 +17,8 @@ from generator.sources.matching import match_parameters
 from generator.sources.weights import check_finite, checkpoint_format, read_checkpoint
 from generator.zoo.registry import ENTRIES, ZooEntry, entry
 
+_UNKNOWN = "the zoo has no such architecture; `kind: torch` may run it"
+
 
 def describe(source: ZooSource, base: Path) -> SourceFacts:
     model = entry(source.name)
@@ -49,15 +51,27 @@ def _facts(model: ZooEntry, path: Path, weights: WeightsInfo, facts: list[tuple[
     )
 
 
+def name_of_repository(repository: str, revision: str | None) -> str:
+    """The zoo's name of the architecture whose weights are in a repository of the hub. Raises `UserError`."""
+    found = hub_model(repository, revision)
+    known = _names_of(found)
+    if not known:
+        rule = f"the weights there are of timm's {found.config.architecture!r}"
+        raise ConfigError(Problem(repository, rule, _UNKNOWN))
+    return known[0]
+
+
+def _names_of(found: HubModel) -> list[str]:
+    # Not the zoo's own names: timm's `efficientnet_lite0` has other padding than the zoo's, which timm calls `tf_...`.
+    return [name for name, model in ENTRIES.items() if found.config.architecture in model.timm_names]
+
+
 def _from_hub(model: ZooEntry, found: HubModel) -> SourceFacts:
     """The architecture with what its repository says of its own weights. Raises `ConfigError` if it is another one."""
-    config = found.config
-    # Not the zoo's own names: timm's `efficientnet_lite0` has other padding than the zoo's, which timm calls `tf_...`.
-    if config.architecture not in model.timm_names:
-        known = [name for name, other in ENTRIES.items() if config.architecture in other.timm_names]
+    config, known = found.config, _names_of(found)
+    if model.name not in known:
         rule = f"the weights there are of timm's {config.architecture!r}, but `name:` says {model.name!r}"
-        way_out = f"write `name: {known[0]}`" if known else "the zoo has no such architecture; `kind: torch` may run it"
-        raise ConfigError(Problem(found.repository, rule, way_out))
+        raise ConfigError(Problem(found.repository, rule, f"write `name: {known[0]}`" if known else _UNKNOWN))
     weights = weights_info(found.weights, checkpoint_format(found.weights), config.licence, found.provenance)
     facts = _facts(model, found.weights, weights, [("Repository", found.repository), ("Commit", found.commit)])
     labels = config.labels or model.labels_of(config.num_classes)

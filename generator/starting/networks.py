@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from generator.config.sources import SourceConfig
 from generator.errors import ConfigError, Problem, UserError
 from generator.sources.python_files import source_files
+from generator.sources.zoo_models import name_of_repository
 from generator.starting.paths import as_written
 
 Kind = Literal["flax", "torch", "function"]
@@ -23,7 +24,7 @@ _FILES = {".onnx": "onnx", ".keras": "keras", ".h5": "keras", ".hdf5": "keras", 
 _CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".msgpack", ".npz", ".bin", ".pkl")
 _FORMS = (
     "give a configuration (gallery.yaml), a network (model.onnx, model.keras, model.h5, model.pt2), keras.applications.NAME,"
-    " zoo:NAME, or package.file:Name of a class or function"
+    " zoo:NAME, hub:OWNER/MODEL, or package.file:Name of a class or function"
 )
 _TORCHVISION_PX = 224
 
@@ -52,6 +53,8 @@ def source_of(named: Named, base: Path) -> tuple[dict[str, Any], list[str]]:
     suffix = Path(named.text).suffix.lower()
     if named.text.startswith("zoo:"):
         source, guesses = {"kind": "zoo", "name": named.text.removeprefix("zoo:")}, []
+    elif named.text.startswith("hub:"):
+        source, guesses = _on_hub(named), []
     elif named.text.lower().startswith("keras.applications."):
         source, guesses = {"kind": "keras", "model": named.text}, []
     elif suffix in _FILES:
@@ -75,6 +78,16 @@ def source_of(named: Named, base: Path) -> tuple[dict[str, Any], list[str]]:
     if named.input_shape:
         source["input_shape"] = list(named.input_shape)
     return _checked(named, source), guesses
+
+
+def _on_hub(named: Named) -> dict[str, Any]:
+    """`hub:owner/model`, or `hub:owner/model@revision`; its repository says which architecture it is."""
+    if named.weights is not None:
+        raise _refused(named, "the repository has its own weights", "leave --weights out, or name a zoo:NAME")
+    repository, _, revision = named.text.removeprefix("hub:").partition("@")
+    _checked(named, {"kind": "zoo", "name": "any", "hub": repository})  # before the hub is asked
+    source = {"kind": "zoo", "name": name_of_repository(repository, revision or None), "hub": repository}
+    return {**source, "revision": revision} if revision else source
 
 
 def _check_file(named: Named) -> None:

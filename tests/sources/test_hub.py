@@ -297,6 +297,29 @@ def test_another_architecture_is_refused(offline):
         sources.describe(source(), Path())
 
 
+def test_on_the_command_line_the_repository_says_which_architecture_it_is(offline, tmp_path):
+    from generator.starting.networks import Named, source_of
+
+    offline.put_in_cache()
+    expected = {"kind": "zoo", "name": "efficientnet_lite0", "hub": REPOSITORY}
+    assert source_of(Named(f"hub:{REPOSITORY}"), tmp_path) == (expected, [])
+    assert source_of(Named(f"hub:{REPOSITORY}@main"), tmp_path) == ({**expected, "revision": "main"}, [])
+    with pytest.raises(ConfigError, match="the repository has its own weights"):
+        source_of(Named(f"hub:{REPOSITORY}", "w.pth"), tmp_path)
+    for name in ("", "timm", "a/b/c"):
+        with pytest.raises(ConfigError, match=f"hub:{name}: .*owner/model"):
+            source_of(Named(f"hub:{name}"), tmp_path)
+
+
+def test_on_the_command_line_an_unknown_architecture_is_refused(offline, tmp_path):
+    from generator.starting.networks import Named, source_of
+
+    offline.commits[COMMIT]["config.json"] = json.dumps({**CONFIG, "architecture": "coatnet_0"}).encode()
+    offline.put_in_cache()
+    with pytest.raises(ConfigError, match="the weights there are of timm's 'coatnet_0'; the zoo has no such architecture"):
+        source_of(Named(f"hub:{REPOSITORY}"), tmp_path)
+
+
 def test_weights_from_the_hub_are_the_networks(offline):
     """The published weights, as they would lie in a repository, give the parameters that the installed package gives."""
     del offline.commits[COMMIT]["model.safetensors"]
