@@ -22,12 +22,13 @@ from generator.starting.paths import as_written
 
 @dataclass(frozen=True)
 class Images:
-    """section: what `probes:` and `datasets:` both say of them, without a name. classes: names of the class folders, sorted.
+    """section: what `probes:` and `datasets:` both say of them, without a name. title: of their folder or file.
 
-    note: what is left out, a sentence or nothing.
+    classes: names of the class folders, sorted. note: what is left out, a sentence or nothing.
     """
 
     section: dict[str, Any]
+    title: str
     num_images: int
     classes: tuple[str, ...] | None
     note: str = ""
@@ -45,7 +46,7 @@ def look_at(text: str, option: str, base: Path) -> Images:
     if path.suffix.lower() == ".npz":
         section = {"kind": "npz", "path": as_written(text, base)}
         dataset = open_dataset(NpzDataset(name="images", **section), base, {})
-        return Images(section, len(dataset), dataset.info.labels)
+        return Images(section, path.name, len(dataset), dataset.info.labels)
     section, note = {"kind": "folder", "path": as_written(text, base)}, ""
     if path.is_file():
         section["path"] = glob.escape(section["path"])
@@ -63,7 +64,9 @@ def look_at(text: str, option: str, base: Path) -> Images:
         if not own:
             section["class_folders"] = True
     dataset = open_dataset(FolderDataset(name="images", **section), base, {})
-    return Images(section, len(dataset), dataset.info.labels, note)
+    # Of `photos/*.jpg`, the folder.
+    title = path.name if path.exists() else next((p.name for p in path.parents if not glob.has_magic(str(p))), "")
+    return Images(section, title or text, len(dataset), dataset.info.labels, note)
 
 
 def chosen_probes(images: Images, most: int, base: Path) -> list[str] | None:

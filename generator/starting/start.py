@@ -105,7 +105,7 @@ def _dataset(
 ) -> tuple[dict[str, Any], int]:
     """What stands below `datasets:`, and how many images there are before a limit; 0 where they are pieces of the probes."""
     if images is not None:
-        return {"name": "dataset", **images.section}, images.num_images
+        return {"name": "dataset", "title": images.title, **images.section}, images.num_images
     if probe_sets[0]["kind"] == "zoo":
         return {"name": "dataset", "kind": "zoo", "model": probe_sets[0]["model"]}, 0
     pieces = probes[:1] if probe_sets[0]["kind"] == "photographs" else probes

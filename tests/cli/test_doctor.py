@@ -68,15 +68,6 @@ def test_a_wrong_range_is_told_by_labels(tmp_path, stated, fix):
     assert finding["fix"].startswith(fix)
 
 
-def test_a_wrong_range_is_told_without_labels(tmp_path):
-    unlabelled = {**EFFICIENTNET, "probes": ["photographs"], "dataset": None}
-    code, found = examined(tmp_path, unlabelled, preprocessing={"range": [0, 1]})
-    assert (code, "preprocessing" in checks(found)) == (1, True), found
-    finding = found["findings"][checks(found).index("preprocessing")]
-    assert "nats from what they got in training" in finding["measured"]
-    assert finding["fix"] == "Write `preprocessing: {range: [0, 255]}`."
-
-
 def test_names_in_another_order_are_put_right(tmp_path):
     """What is written as `labels:` is the order that the network has."""
     turned = CLOTHES[1:] + CLOTHES[:1]

@@ -59,7 +59,9 @@ def test_class_folders_are_labels_probes_and_dataset(folder):
     (model,) = config["models"]
     assert model["labels"] == ["cat", "dog", "owl"]
     assert [sum(name.startswith(f"images/{label}") for name in model["probes"]) for label in CLASSES] == [4, 4, 4]
-    assert config["datasets"] == [{"name": "dataset", "kind": "folder", "path": "photos", "class_folders": True}]
+    assert config["datasets"] == [
+        {"name": "dataset", "title": "photos", "kind": "folder", "path": "photos", "class_folders": True}
+    ]
 
 
 def test_few_images_are_cut_to_pieces(folder):

@@ -31,6 +31,8 @@ FEW = {
     "feature_vis": {"preset": "draft", "steps": 2, "select": [{"layers": ["*"], "units": [0]}]},
     "exemplars": {"highest": 2, "lowest": 1, "spread": 0},
 }
+#: Without what takes most of the time.
+FEWER = {**FEW, "feature_vis": False}
 
 
 def read(name: str) -> dict[str, Any]:
@@ -155,14 +157,14 @@ def test_mnist_and_flax(tmp_path):
 
 def test_cifar10_and_a_function(tmp_path):
     cifar10(tmp_path / "data")
-    config = example("cifar10.yaml", tmp_path, tmp_path / "data")
+    config = example("cifar10.yaml", tmp_path, tmp_path / "data", views=FEWER)
     assert "of 20 test images right" in train(config)
     check_pages(built(config), "plain-jax", ("stage1.conv1", "stage3.conv2", "classifier"), THINGS)
 
 
 def test_own_folder(tmp_path):
     own_folder(tmp_path / "my_images")
-    config = example("own_folder.yaml", tmp_path)
+    config = example("own_folder.yaml", tmp_path, views=FEWER)
     assert "of 8 test images right" in train(config)
     check_pages(built(config), "small-cnn", ("conv1", "conv2", "conv3", "classifier"), ("bicycle", "cat"))
 
