@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,7 @@ def graph(num_units: int, names: dict[str, str]) -> Graph:
     return Graph(input_shape=(INPUT_PX, INPUT_PX, 3), layers=layers, outputs=(head,))
 
 
+@cache
 def photo(number: int) -> np.ndarray:
     """uint8 `(64, 64, 3)`: scikit-image's cat, and pictures made of waves."""
     if number == 0:

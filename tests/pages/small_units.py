@@ -6,6 +6,8 @@ Layers differ in what they have: `stem` and `blocks.1.conv` everything for all u
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from PIL import Image
 
@@ -50,6 +52,7 @@ NUM_IMAGES = 400
 QUANTILES = (0.5, 0.75, 0.95)
 
 
+@cache
 def texture(number: int, side: int = VIS_PX) -> np.ndarray:
     """uint8 `(side, side, 3)`: something like what optimisation finds, from stripes to eyes."""
     random = np.random.default_rng(number)
@@ -145,6 +148,12 @@ def images(files: Files, probes: tuple[ProbePictures, ...], kind: str) -> Datase
     )
 
 
+@cache
+def patch(index: int, px: int) -> np.ndarray:
+    """uint8 `(px, px, 3)`: a texture over a photograph."""
+    return texture(index, px) // 2 + np.asarray(Image.fromarray(photo(index % 3)).resize((px, px))) // 2
+
+
 def exemplars(files: Files, layer: Layer, shown: DatasetImages, px: int = 64) -> Exemplars:
     """Nine highest, three lowest, three between, for every unit."""
     indices = [image.index for image in shown.images]
@@ -152,7 +161,7 @@ def exemplars(files: Files, layer: Layer, shown: DatasetImages, px: int = 64) ->
 
     def picked(unit: int, place: int, value: float) -> Exemplar:
         index = indices[(7 * unit + 3 * place) % len(indices)]
-        patches.append(texture(index, px) // 2 + np.asarray(Image.fromarray(photo(index % 3)).resize((px, px))) // 2)
+        patches.append(patch(index, px))
         position = (place % layer.spatial[0], unit % layer.spatial[1]) if layer.spatial else None
         return Exemplar(image=index, value=value, position=position, box=(0, 0, 21, 21) if layer.spatial else (0, 0, 64, 64))
 
