@@ -1,4 +1,5 @@
-"""The tests that the `onnx` package carries, for every operator that the importer claims: one piece for each operator.
+"""The tests that the `onnx` package carries, for every operator that the importer claims: one piece for each family of them, as
+to collect the tests takes longer than to run those of one operator.
 
 A test is a small model with inputs and outputs. It runs twice: with its inputs as values that are computed (JAX), where the
 operator allows that, and as values that are known while a file is loaded (NumPy). What no image ever is (text, sequences) and
@@ -83,17 +84,25 @@ def _of_files() -> Iterator[Case]:
             yield Case(case.name, onnx.load(str(folder / "model.onnx")), data)
 
 
+def operators() -> dict[str, list[str]]:
+    """Every operator that the importer claims and the package tests, by the module that computes it."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(set(tests()) & OPERATORS.keys()):
+        found[OPERATORS[name].__module__.rpartition(".")[2]].append(name)
+    return dict(sorted(found.items()))
+
+
 def cases() -> list[str]:
-    """Every operator that the importer claims and the package tests."""
-    return sorted(name for name in tests() if name in OPERATORS)
+    return list(operators())
 
 
 def run(name: str) -> dict[str, Any]:
-    """All tests of one operator. failures: what went wrong in each that did. left_out: how many, by reason."""
+    """All tests of one family. operators: how many are tested. failures: what went wrong. left_out: how many, by reason."""
     import onnx
 
     failures, left_out, passed = {}, defaultdict(int), 0
-    for case in tests()[name]:
+    family = operators()[name]
+    for case in (case for operator in family for case in tests()[operator]):
         reason = exclusion(case)
         if reason:
             left_out[reason] += 1
@@ -106,6 +115,7 @@ def run(name: str) -> dict[str, Any]:
     return {
         "ok": not failures,
         "failure": "; ".join(f"{test}: {why}" for test, why in failures.items()),
+        "operators": len(family),
         "passed": passed,
         "failed": len(failures),
         "left_out": dict(left_out),

@@ -19,7 +19,7 @@ UNTESTED = {"GlobalLpPool", "SimplifiedLayerNormalization"}
 def sample() -> dict[str, list[onnx_operators.Case]]:
     """Some tests of each operator, spread over all that it has. Those of the functions that it expands to are left out."""
     found = {}
-    for name in onnx_operators.cases():
+    for name in (name for family in onnx_operators.operators().values() for name in family):
         tests = [
             case
             for case in onnx_operators.tests()[name]
