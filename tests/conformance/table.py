@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def _suite(place: Place, suite: str) -> str:
     done = {case: result for case, result in results.items() if result is not None}
     good, missing = sum(result["ok"] for result in done.values()), [case for case in results if case not in done]
     lines = [title, f"{good} of {len(results)} pass, {len(done) - good} fail, {len(missing)} not run.\n"]
+    ratios = sorted(result["ratio"] for result in done.values() if "ratio" in result)
+    lines += [f"Ratios: median {median(ratios):.2f}, lowest {ratios[0]:.2f}.\n"] if ratios else []
     lines += _table(done)
     failures = [f"- `{case}`: {_plain(result['failure'])}" for case, result in done.items() if not result["ok"]]
     lines += ["\nFailures:\n", *failures] if failures else []
@@ -64,6 +67,8 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{_plain(key).replace('_', ' ')} {_cell(inner)}" for key, inner in value.items())
     return f"{value:.2g}" if isinstance(value, float) else _plain(value)
 
 

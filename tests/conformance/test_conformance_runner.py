@@ -145,6 +145,25 @@ def test_a_digest_covers_what_a_suite_says_it_depends_on(place, monkeypatch):
     assert [len({digest[of] for digest in digests}) for of in (0, 1)] == [2, 3]
 
 
+def test_ratios_are_summed_up_and_groups_of_numbers_are_told(place):
+    suite(
+        place,
+        "speed",
+        """
+        def cases():
+            return ["slow", "fast", "faster"]
+
+        def run(name):
+            ratio = {"slow": 0.5, "fast": 1.25, "faster": 3.0}[name]
+            return {"ok": True, "ratio": ratio, "batch_8": {"ratio": ratio, "ours_s": 0.125}}
+        """,
+    )
+    assert main([], place, ["speed"]) == 0
+    table = place.table.read_text()
+    assert "Ratios: median 1.25, lowest 0.50." in table
+    assert "| `slow` | 0.5 | ratio 0.5, ours s 0.12 | ok |" in table
+
+
 def test_the_real_suites_depend_on_files_that_are_there():
     for name in SUITES:
         for pattern in depends_on(Place(), name):
