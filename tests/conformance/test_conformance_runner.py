@@ -135,7 +135,8 @@ def test_a_digest_covers_what_a_suite_imports(place):
 
 def test_a_digest_covers_what_a_suite_says_it_depends_on(place, monkeypatch):
     monkeypatch.setattr("tests.conformance.run.ROOT", place.base)
-    suite(place, "good", "DEPENDS_ON = ('network/*.py',)\n" + textwrap.dedent(GOOD))
+    imports = "from generator.pages import file1\n"
+    suite(place, "good", f"{imports}DEPENDS_ON = ('network/*.py',)\n{textwrap.dedent(GOOD)}")
     suite(place, "all", GOOD)
     digests = []
     for room in ("network", "pages", "network"):
