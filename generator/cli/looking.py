@@ -16,6 +16,7 @@ from rich.text import Text
 from generator.cli.galleries import gallery_of
 from generator.cli.progress import BuildProgress
 from generator.errors import Problem, UserError, did_you_mean
+from generator.starting.networks import is_config
 
 if TYPE_CHECKING:
     from generator.build.run import Status
@@ -33,12 +34,7 @@ def check(options: argparse.Namespace) -> None:
 
 
 def why(options: argparse.Namespace) -> None:
-    if (
-        options.task is None
-        and options.config
-        and options.config.suffix not in (".yaml", ".yml")
-        and not options.config.exists()
-    ):
+    if options.task is None and options.config and not is_config(str(options.config)) and not options.config.exists():
         options.config, options.task = None, str(options.config)  # `why TASK`, of the default gallery
     statuses = gallery_of(options).statuses()
     if options.task is not None:

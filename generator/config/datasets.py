@@ -8,6 +8,13 @@ from pydantic import AfterValidator, Field, PositiveInt
 
 from generator.config.sections import FilePath, Name, RefusedValueError, Section
 
+PublishedName = Literal["mnist", "fashion_mnist", "cifar10", "cifar100"]
+Split = Literal["train", "test"]
+#: Of CIFAR-100: 100 classes, or the 20 that they belong to.
+CifarLabels = Literal["fine", "coarse"]
+#: Where the channels of an array of images are.
+Layout = Literal["channels_first", "channels_last"]
+
 
 def _growing(scales: tuple[float, float]) -> tuple[float, float]:
     if scales[0] > scales[1]:
@@ -59,8 +66,8 @@ class NpzDataset(Section):
     title: str | None = None
     kind: Literal["npz"]
     path: FilePath
-    split: Literal["train", "test"] | None = None
-    layout: Literal["channels_first", "channels_last"] | None = None
+    split: Split | None = None
+    layout: Layout | None = None
     limit: PositiveInt | None = None
     licence: str = "not stated"
     provenance: str = ""
@@ -119,10 +126,10 @@ class PublishedDataset(Section):
     name: Name
     title: str | None = None
     kind: Literal["published"]
-    dataset: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"]
-    split: Literal["train", "test"] = "test"
+    dataset: PublishedName
+    split: Split = "test"
     path: FilePath | None = None
-    labels: Literal["fine", "coarse"] = "fine"
+    labels: CifarLabels = "fine"
     limit: PositiveInt | None = None
 
 

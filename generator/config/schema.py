@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveInt
 
-from generator.config.datasets import DatasetConfig
+from generator.config.datasets import CifarLabels, DatasetConfig, Layout, PublishedName, Split
 from generator.config.sections import FilePath, Name, RefusedValueError, Section, SidePx
 from generator.config.sources import SourceConfig
 from generator.config.views import ViewsConfig
@@ -103,8 +103,8 @@ class NpzProbes(Section):
     name: Name
     kind: Literal["npz"]
     path: FilePath
-    split: Literal["train", "test"] | None = None
-    layout: Literal["channels_first", "channels_last"] | None = None
+    split: Split | None = None
+    layout: Layout | None = None
     per_class: PositiveInt | None = None
     licence: str = "not stated"
     provenance: str = ""
@@ -139,10 +139,10 @@ class PublishedProbes(Section):
 
     name: Name
     kind: Literal["published"]
-    dataset: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"]
-    split: Literal["train", "test"] = "test"
+    dataset: PublishedName
+    split: Split = "test"
     path: FilePath | None = None
-    labels: Literal["fine", "coarse"] = "fine"
+    labels: CifarLabels = "fine"
     per_class: PositiveInt = 2
 
 

@@ -8,21 +8,20 @@ import zipfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.config.datasets import Layout, Split
 from generator.config.schema import NpzProbes
 from generator.errors import ProbeError, Problem
 from generator.naming import unique_slugs
-from generator.probes.arrays import Layout, to_uint8
+from generator.probes.arrays import to_uint8
 from generator.probes.probe import Probe
 from generator.probes.selection import by_class
 from generator.probes.unpacking import plausible_bytes
 from generator.records import ProbeInfo
-
-Split = Literal["train", "test"]
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.config.datasets import Layout
 from generator.errors import Problem
 
-Layout = Literal["channels_first", "channels_last"]
 _CHANNELS = (1, 3)
 
 

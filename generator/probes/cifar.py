@@ -18,13 +18,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.config.datasets import CifarLabels, Split
 from generator.errors import ProbeError, Problem
 from generator.probes.unpacking import limited_gunzip
 from generator.unpickling import DamagedError, ForeignGlobalError, Function, Stateful, unpickle
 
 Name = Literal["cifar10", "cifar100"]
-Split = Literal["train", "test"]
-Labels = Literal["fine", "coarse"]
 
 SIDE_PX = 32
 NUM_BYTES = 3 * SIDE_PX**2
@@ -40,10 +39,10 @@ class _Format:
     folder: str
     train: tuple[str, ...]
     test: tuple[str, ...]
-    names: Mapping[Labels, str]
+    names: Mapping[CifarLabels, str]
     binary: bool
 
-    def files(self, split: Split, labels: Labels) -> tuple[str, ...]:
+    def files(self, split: Split, labels: CifarLabels) -> tuple[str, ...]:
         return (*(self.train if split == "train" else self.test), self.names[labels])
 
 
@@ -90,7 +89,7 @@ class Cifar:
     files: tuple[Path, ...]
 
 
-def read_cifar(path: Path, name: Name, split: Split, labels: Labels = "fine") -> Cifar:
+def read_cifar(path: Path, name: Name, split: Split, labels: CifarLabels = "fine") -> Cifar:
     """A split, from a folder that has its files or from a `.tar.gz`, of which nothing is unpacked to disk.
 
     Raises `ProbeError` with everything that is missing or damaged.
@@ -124,7 +123,7 @@ def read_cifar(path: Path, name: Name, split: Split, labels: Labels = "fine") ->
     return Cifar(images, numbers, names, tuple(dict.fromkeys(source for source, _ in files.values())))
 
 
-def _files(path: Path, name: Name, split: Split, labels: Labels) -> tuple[dict[str, tuple[Path, bytes]], _Format]:
+def _files(path: Path, name: Name, split: Split, labels: CifarLabels) -> tuple[dict[str, tuple[Path, bytes]], _Format]:
     """Of the files that are needed, in their order, by name: what each was read from, and its content; and their format."""
     try:
         read = _in_folder(path, name) if path.is_dir() else _in_archive(path)
@@ -175,7 +174,7 @@ def _in_archive(path: Path) -> _Reader:
     return read
 
 
-def _binary(content: bytes, name: Name, labels: Labels) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def _binary(content: bytes, name: Name, labels: CifarLabels) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     num_labels = 2 if name == "cifar100" else 1
     size = num_labels + NUM_BYTES
     if len(content) % size:
@@ -184,7 +183,7 @@ def _binary(content: bytes, name: Name, labels: Labels) -> tuple[NDArray[np.uint
     return records[:, num_labels:], records[:, 0 if labels == "coarse" else num_labels - 1].astype(np.int32)
 
 
-def _pickled(content: bytes, labels: Labels) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def _pickled(content: bytes, labels: CifarLabels) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     batch = _dictionary(content)
     data = batch.get("data")
     pixels = data.values() if isinstance(data, _Array) else None
@@ -198,7 +197,7 @@ def _pickled(content: bytes, labels: Labels) -> tuple[NDArray[np.uint8], NDArray
     return pixels, np.array(numbers, np.int32)
 
 
-def _class_names(content: bytes, form: _Format, labels: Labels) -> tuple[str, ...]:
+def _class_names(content: bytes, form: _Format, labels: CifarLabels) -> tuple[str, ...]:
     if form.binary:
         return tuple(line.strip() for line in content.decode("utf-8", "replace").splitlines() if line.strip())
     meta = _dictionary(content)

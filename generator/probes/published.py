@@ -1,10 +1,6 @@
 """Published datasets: MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100, from a folder of one's own or from their own addresses.
 
-For training: `read_split(name, split="train", folder=None, *, labels="fine", report=silent) -> Images`. `name` is `mnist`,
-`fashion_mnist`, `cifar10` or `cifar100`; the result's `images` are uint8 `(n, h, w, 1 | 3)`, `labels` int32 `(n,)`, and
-`label_names` the classes in order. Without `folder` the files are sought on this machine, and fetched into the cache if they
-are not there. In a configuration: `{name: digits, kind: published, dataset: mnist, split: test, path: folder}`; `path` is
-optional.
+Without a folder the files are sought on this machine, and fetched into the cache if they are not there.
 """
 
 from __future__ import annotations
@@ -13,18 +9,17 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.config.datasets import CifarLabels, PublishedName, Split
 from generator.errors import ProbeError, Problem
 from generator.probes import fashion_mnist
-from generator.probes.cifar import Labels, Split, read_cifar
+from generator.probes.cifar import read_cifar
 from generator.probes.download import Report, cache_folder, fetch, silent
 from generator.probes.idx import encode_idx, read_idx
 
-Name = Literal["mnist", "fashion_mnist", "cifar10", "cifar100"]
 _CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
 _MNIST_URLS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
 _ANOTHER = "name another folder, or leave `path` out to have the published files fetched"
@@ -60,7 +55,7 @@ def _both(file: str, md5: str) -> dict[Split, dict[str, str]]:
     return {"train": {file: md5}, "test": {file: md5}}
 
 
-PUBLISHED: Mapping[Name, Published] = {
+PUBLISHED: Mapping[PublishedName, Published] = {
     "mnist": Published(
         "MNIST",
         "LeCun, Cortes and Burges",
@@ -127,7 +122,12 @@ class Images:
 
 
 def read_split(
-    name: Name, split: Split = "train", folder: Path | None = None, *, labels: Labels = "fine", report: Report = silent
+    name: PublishedName,
+    split: Split = "train",
+    folder: Path | None = None,
+    *,
+    labels: CifarLabels = "fine",
+    report: Report = silent,
 ) -> Images:
     """All images and labels of a split.
 
